@@ -1,0 +1,1 @@
+//! The custom resources of oxmox: spec, status, conditions; prints their YAML

@@ -1,0 +1,1 @@
+//! Cluster API controllers: ProxmoxCluster and ProxmoxMachine

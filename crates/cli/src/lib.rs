@@ -1,0 +1,1 @@
+//! The oxmox binary: arguments, settings, commands

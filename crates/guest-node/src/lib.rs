@@ -1,0 +1,1 @@
+//! A booted guest that is real: namespaces, cloud-init, containerd, kubeadm

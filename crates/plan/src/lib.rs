@@ -1,0 +1,1 @@
+//! Every decision oxmox makes. Pure

@@ -1,0 +1,1 @@
+//! A Proxmox VE that fits in a test: HTTP server, state, tasks, faults

@@ -1,0 +1,1 @@
+//! Proxmox's vocabulary: numbers, names, volume ids, sizes, disks, networks; parse and print

@@ -1,0 +1,1 @@
+//! The eight steps: gather evidence, judge it, report

@@ -1,0 +1,1 @@
+//! Tests against the real binary, a real API server and a simulated Proxmox.
