@@ -233,6 +233,9 @@ pub struct ProxmoxMachineStatus {
     /// The bootstrap data has been given to the VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap_data_provided: Option<bool>,
+    /// The ISO with the bootstrap data has been removed again (additive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap_data_removed: Option<bool>,
     /// Addresses allocated to each NIC.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ip_addresses: BTreeMap<String, Vec<IpAddresses>>,
