@@ -48,12 +48,7 @@ pub enum Media {
 impl DiskSpec {
     /// A disk that is this volume and nothing more.
     pub fn of(volume: VolumeId) -> Self {
-        Self {
-            file: DiskFile::Volume(volume),
-            size: None,
-            media: None,
-            options: BTreeMap::new(),
-        }
+        Self { file: DiskFile::Volume(volume), size: None, media: None, options: BTreeMap::new() }
     }
 
     /// The volume in the drive, if it is one.
@@ -117,23 +112,13 @@ impl FromStr for DiskSpec {
             Some(_) => return Err(bad("its media is neither `disk` nor `cdrom`")),
         };
         let size = options.remove("size").map(|s| s.parse()).transpose()?;
-        Ok(Self {
-            file: file.parse()?,
-            size,
-            media,
-            options,
-        })
+        Ok(Self { file: file.parse()?, size, media, options })
     }
 }
 
 impl fmt::Display for DiskSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            size,
-            media,
-            options,
-        } = self;
+        let Self { file, size, media, options } = self;
         let mut all = options.clone();
         if let Some(media) = media {
             let word = match media {

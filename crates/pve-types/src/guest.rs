@@ -92,10 +92,7 @@ impl GuestConfig {
                     let device = value.parse().ok();
                     return device.is_some_and(|d| self.nets.insert(number, d).is_none());
                 }
-                is_disk_key(key)
-                    && value
-                        .parse()
-                        .is_ok_and(|d| self.disks.insert(key.to_owned(), d).is_none())
+                is_disk_key(key) && value.parse().is_ok_and(|d| self.disks.insert(key.to_owned(), d).is_none())
             }
         }
     }
@@ -162,17 +159,12 @@ impl GuestConfig {
 
     /// Cores over all sockets, as the guest counts them.
     pub fn total_cores(&self) -> u32 {
-        self.cores
-            .unwrap_or(1)
-            .saturating_mul(self.sockets.unwrap_or(1))
+        self.cores.unwrap_or(1).saturating_mul(self.sockets.unwrap_or(1))
     }
 
     /// The drives that are plugged in: all but the `unusedN`.
     pub fn attached(&self) -> impl Iterator<Item = (&str, &DiskSpec)> {
-        self.disks
-            .iter()
-            .filter(|(key, _)| !key.starts_with("unused"))
-            .map(|(key, disk)| (key.as_str(), disk))
+        self.disks.iter().filter(|(key, _)| !key.starts_with("unused")).map(|(key, disk)| (key.as_str(), disk))
     }
 
     /// The disk the boot order starts with, or else the first of `scsi0`, `virtio0`, `sata0`, `ide0`.
@@ -199,11 +191,9 @@ fn numbered(key: &str, prefix: &str) -> Option<u8> {
 }
 
 fn is_disk_key(key: &str) -> bool {
-    [
-        "scsi", "virtio", "sata", "ide", "unused", "efidisk", "tpmstate",
-    ]
-    .iter()
-    .any(|prefix| numbered(key, prefix).is_some())
+    ["scsi", "virtio", "sata", "ide", "unused", "efidisk", "tpmstate"]
+        .iter()
+        .any(|prefix| numbered(key, prefix).is_some())
 }
 
 impl Serialize for GuestConfig {

@@ -14,11 +14,7 @@ pub struct Invalid {
 
 impl Invalid {
     pub(crate) fn new(what: &'static str, value: impl Into<String>, why: &'static str) -> Self {
-        Self {
-            what,
-            value: value.into(),
-            why,
-        }
+        Self { what, value: value.into(), why }
     }
 }
 

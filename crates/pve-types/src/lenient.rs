@@ -82,27 +82,26 @@ pub fn opt_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D:
 pub fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     match Option::<Scalar>::deserialize(from)? {
         None => Ok(false),
-        Some(scalar) => scalar
-            .as_bool()
-            .ok_or_else(|| D::Error::custom(format!("`{}` is neither yes nor no", scalar.0))),
+        Some(scalar) => {
+            scalar.as_bool().ok_or_else(|| D::Error::custom(format!("`{}` is neither yes nor no", scalar.0)))
+        }
     }
 }
 
 /// A number.
 pub fn number<'de, D: Deserializer<'de>, T: FromStr>(from: D) -> Result<T, D::Error> {
     let scalar = Scalar::deserialize(from)?;
-    scalar
-        .as_number()
-        .ok_or_else(|| D::Error::custom(format!("`{}` is not the number it should be", scalar.0)))
+    scalar.as_number().ok_or_else(|| D::Error::custom(format!("`{}` is not the number it should be", scalar.0)))
 }
 
 /// A number, absent and `null` being `None`. Needs `#[serde(default)]`.
 pub fn opt_number<'de, D: Deserializer<'de>, T: FromStr>(from: D) -> Result<Option<T>, D::Error> {
     match Option::<Scalar>::deserialize(from)? {
         None => Ok(None),
-        Some(scalar) => scalar.as_number().map(Some).ok_or_else(|| {
-            D::Error::custom(format!("`{}` is not the number it should be", scalar.0))
-        }),
+        Some(scalar) => scalar
+            .as_number()
+            .map(Some)
+            .ok_or_else(|| D::Error::custom(format!("`{}` is not the number it should be", scalar.0))),
     }
 }
 

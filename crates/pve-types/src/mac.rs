@@ -14,13 +14,7 @@ impl FromStr for MacAddr {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let bad = || {
-            Invalid::new(
-                "a hardware address",
-                text,
-                "six pairs of hexadecimal digits parted by `:`",
-            )
-        };
+        let bad = || Invalid::new("a hardware address", text, "six pairs of hexadecimal digits parted by `:`");
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {
@@ -39,8 +33,8 @@ impl FromStr for MacAddr {
 
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02X}:{b:02X}:{c:02X}:{d:02X}:{e:02X}:{g:02X}")
+        let pairs = self.0.map(|byte| format!("{byte:02X}"));
+        f.write_str(&pairs.join(":"))
     }
 }
 

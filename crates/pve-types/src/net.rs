@@ -82,12 +82,8 @@ impl FromStr for NetDevice {
         if let Some(address) = options.remove("macaddr") {
             mac = Some(address.parse()?);
         }
-        let mut number = |key: &str, why| {
-            options
-                .remove(key)
-                .map(|v| v.parse::<u32>().map_err(|_| bad(why)))
-                .transpose()
-        };
+        let mut number =
+            |key: &str, why| options.remove(key).map(|v| v.parse::<u32>().map_err(|_| bad(why))).transpose();
         let vlan = match number("tag", "its tag is no VLAN number")? {
             None => None,
             Some(tag) => Some(
@@ -121,19 +117,7 @@ impl FromStr for NetDevice {
 
 impl fmt::Display for NetDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            model,
-            mac,
-            bridge,
-            vlan,
-            mtu,
-            queues,
-            firewall,
-            link_down,
-            trunks,
-            rate,
-            other,
-        } = self;
+        let Self { model, mac, bridge, vlan, mtu, queues, firewall, link_down, trunks, rate, other } = self;
         let mut all = other.clone();
         let mut put = |key: &str, value: Option<String>| {
             if let Some(value) = value {

@@ -18,10 +18,7 @@ const WHAT: &str = "an option text";
 impl PropertyString {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self {
-            head: None,
-            pairs: Vec::new(),
-        }
+        Self { head: None, pairs: Vec::new() }
     }
 
     /// The value that stands without a key.
@@ -31,10 +28,7 @@ impl PropertyString {
 
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.as_str())
+        self.pairs.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
     /// The value of a key that may also stand without its key: `enabled` in `1,type=virtio`.

@@ -63,10 +63,7 @@ impl FromStr for DiskSize {
 
 impl fmt::Display for DiskSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = UNITS
-            .iter()
-            .rev()
-            .find(|(_, shift)| self.0 > 0 && self.0.trailing_zeros() >= *shift);
+        let exact = UNITS.iter().rev().find(|(_, shift)| self.0 > 0 && self.0.trailing_zeros() >= *shift);
         match exact {
             Some((letter, shift)) => write!(f, "{}{letter}", self.0 >> shift),
             None => write!(f, "{}", self.0),

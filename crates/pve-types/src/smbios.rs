@@ -24,21 +24,13 @@ impl FromStr for SmbiosUuid {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let bad = || {
-            Invalid::new(
-                "a UUID",
-                text,
-                "32 hexadecimal digits in groups of 8, 4, 4, 4, 12",
-            )
-        };
+        let bad = || Invalid::new("a UUID", text, "32 hexadecimal digits in groups of 8, 4, 4, 4, 12");
         let lengths: Vec<usize> = text.split('-').map(str::len).collect();
         let digits: String = text.split('-').collect();
         if lengths != GROUPS || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
-        u128::from_str_radix(&digits, 16)
-            .map(|n| Self(n.to_be_bytes()))
-            .map_err(|_| bad())
+        u128::from_str_radix(&digits, 16).map(|n| Self(n.to_be_bytes())).map_err(|_| bad())
     }
 }
 

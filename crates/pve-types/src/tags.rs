@@ -37,11 +37,7 @@ impl Tags {
         if lower.starts_with(word) && lower.chars().all(|c| word(c) || "-+.".contains(c)) {
             Ok(self.0.insert(lower))
         } else {
-            Err(Invalid::new(
-                "a tag",
-                tag,
-                "letters, digits and `_`, and after the first also `-`, `+`, `.`",
-            ))
+            Err(Invalid::new("a tag", tag, "letters, digits and `_`, and after the first also `-`, `+`, `.`"))
         }
     }
 

@@ -69,19 +69,8 @@ impl FromStr for Upid {
 
 impl fmt::Display for Upid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            node,
-            pid,
-            pstart,
-            starttime,
-            kind,
-            id,
-            user,
-        } = self;
-        write!(
-            f,
-            "UPID:{node}:{pid:08X}:{pstart:08X}:{starttime:08X}:{kind}:{id}:{user}:"
-        )
+        let Self { node, pid, pstart, starttime, kind, id, user } = self;
+        write!(f, "UPID:{node}:{pid:08X}:{pstart:08X}:{starttime:08X}:{kind}:{id}:{user}:")
     }
 }
 

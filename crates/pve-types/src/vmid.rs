@@ -35,9 +35,7 @@ impl TryFrom<u32> for Vmid {
         if !(Self::MIN..=Self::MAX).contains(&number) {
             return Err(Invalid::new(WHAT, number.to_string(), RANGE));
         }
-        NonZeroU32::new(number)
-            .map(Self)
-            .ok_or_else(|| Invalid::new(WHAT, "0", RANGE))
+        NonZeroU32::new(number).map(Self).ok_or_else(|| Invalid::new(WHAT, "0", RANGE))
     }
 }
 
@@ -55,9 +53,7 @@ impl FromStr for Vmid {
         if !text.starts_with(|c: char| ('1'..='9').contains(&c)) {
             return Err(Invalid::new(WHAT, text, RANGE));
         }
-        text.parse::<u32>()
-            .map_err(|_| Invalid::new(WHAT, text, RANGE))?
-            .try_into()
+        text.parse::<u32>().map_err(|_| Invalid::new(WHAT, text, RANGE))?.try_into()
     }
 }
 
@@ -75,8 +71,6 @@ impl Serialize for Vmid {
 
 impl<'de> Deserialize<'de> for Vmid {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        lenient::text(from)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        lenient::text(from)?.parse().map_err(serde::de::Error::custom)
     }
 }

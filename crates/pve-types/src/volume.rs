@@ -27,10 +27,7 @@ impl VolumeId {
             if let Ok(vmid) = directory.parse() {
                 return Some(vmid);
             }
-            if matches!(
-                directory,
-                "iso" | "vztmpl" | "backup" | "snippets" | "import"
-            ) {
+            if matches!(directory, "iso" | "vztmpl" | "backup" | "snippets" | "import") {
                 return None;
             }
         }
@@ -49,10 +46,7 @@ impl VolumeId {
             [base, _] if base.starts_with("base-") => base.to_owned(),
             _ => return None,
         };
-        Some(Self {
-            storage: self.storage.clone(),
-            name,
-        })
+        Some(Self { storage: self.storage.clone(), name })
     }
 }
 
@@ -61,18 +55,12 @@ impl FromStr for VolumeId {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let bad = |why| Invalid::new("a volume id", text, why);
-        let (storage, name) = text
-            .split_once(':')
-            .ok_or_else(|| bad("it should read `storage:name`"))?;
+        let (storage, name) = text.split_once(':').ok_or_else(|| bad("it should read `storage:name`"))?;
         if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == ',') {
-            return Err(bad(
-                "the name after the colon is empty or holds a space or comma",
-            ));
+            return Err(bad("the name after the colon is empty or holds a space or comma"));
         }
         Ok(Self {
-            storage: storage
-                .parse()
-                .map_err(|_| bad("the part before the colon is no storage name"))?,
+            storage: storage.parse().map_err(|_| bad("the part before the colon is no storage name"))?,
             name: name.to_owned(),
         })
     }
