@@ -1,1 +1,29 @@
-//! A booted guest that is real: namespaces, cloud-init, containerd, kubeadm
+//! A booted guest that is real: a VM that `pve-sim` starts becomes a machine in namespaces of this one.
+//!
+//! Outside ([`run`], [`machine`]) it talks to the simulator's guest hook, lays network cards onto bridges and holds the
+//! leash; inside (`init`) it is PID 1: mounts, network, cloud-init, containerd, kubelet. [`image`] makes what a guest's
+//! disk would hold. A third face, `front`, stands inside the guest under the names of programs that a small machine
+//! needs differently (`runc`, `kubeadm`, `systemctl`).
+//!
+//! Promises: what a guest does stays in its namespaces, its state directory and one cgroup; ending the leash ends it
+//! all. Assumes root, Linux, a network namespace without a way out, and bridges that exist.
+
+pub mod boot_one;
+pub mod front;
+pub mod guest;
+pub mod hook;
+pub mod image;
+pub mod init;
+pub mod iso;
+pub mod machine;
+pub mod network;
+pub mod run;
+pub mod seed;
+
+mod tool;
+
+/// Where a guest finds our own program.
+pub const GUEST_PROGRAM: &str = "/.guest-node";
+
+/// A container image every node has, for pods of a demo: busybox with its applets.
+pub const DEMO_IMAGE: &str = "docker.io/library/busybox:1.35";

@@ -1,0 +1,159 @@
+//! The node image: what a guest's disk would hold, in one directory of the cache.
+//!
+//! Promises: made without root and without installing anything; complete or absent (built aside, renamed last);
+//! a new key for every change of the tools or of the recipe. Assumes Debian's apt and dpkg, and that the machine's own
+//! `/usr` lies below the image's when a guest boots.
+
+mod container;
+mod debian;
+mod oci;
+mod tree;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+/// Changed whenever what [`ensure`] lays down changes.
+const RECIPE: &str = "7";
+
+/// Where the Kubernetes tools lie that go into the image.
+#[derive(Clone, Debug)]
+pub struct ToolPaths {
+    /// The kubelet, into the node.
+    pub kubelet: PathBuf,
+    /// kubeadm, into the node, behind a front.
+    pub kubeadm: PathBuf,
+    /// kubectl, into the node.
+    pub kubectl: PathBuf,
+    /// The API server, as a container image.
+    pub kube_apiserver: PathBuf,
+    /// The controller manager, as a container image.
+    pub kube_controller_manager: PathBuf,
+    /// The scheduler, as a container image.
+    pub kube_scheduler: PathBuf,
+    /// etcd, as a container image.
+    pub etcd: PathBuf,
+    /// kube-proxy, as a container image with its firewall tools.
+    pub kube_proxy: PathBuf,
+    /// `CoreDNS`, as a container image.
+    pub coredns: PathBuf,
+    /// The directory of CNI plugins.
+    pub cni: PathBuf,
+}
+
+impl ToolPaths {
+    /// All tools in one directory under their usual names, the CNI plugins in `cni/` below it.
+    pub fn in_directory(dir: &Path) -> Self {
+        Self {
+            kubelet: dir.join("kubelet"),
+            kubeadm: dir.join("kubeadm"),
+            kubectl: dir.join("kubectl"),
+            kube_apiserver: dir.join("kube-apiserver"),
+            kube_controller_manager: dir.join("kube-controller-manager"),
+            kube_scheduler: dir.join("kube-scheduler"),
+            etcd: dir.join("etcd"),
+            kube_proxy: dir.join("kube-proxy"),
+            coredns: dir.join("coredns"),
+            cni: dir.join("cni"),
+        }
+    }
+
+    fn all(&self) -> [&Path; 10] {
+        let Self {
+            kubelet,
+            kubeadm,
+            kubectl,
+            kube_apiserver,
+            kube_controller_manager,
+            kube_scheduler,
+            etcd,
+            kube_proxy,
+            coredns,
+            cni,
+        } = self;
+        [
+            kubelet,
+            kubeadm,
+            kubectl,
+            kube_apiserver,
+            kube_controller_manager,
+            kube_scheduler,
+            etcd,
+            kube_proxy,
+            coredns,
+            cni,
+        ]
+    }
+}
+
+/// A finished node image.
+#[derive(Clone, Debug)]
+pub struct NodeImage {
+    dir: PathBuf,
+}
+
+impl NodeImage {
+    /// Opens an image that [`ensure`] made.
+    pub fn open(dir: &Path) -> Result<Self> {
+        if !dir.join("rootfs/usr").is_dir() || !dir.join("images").is_dir() {
+            bail!(
+                "`{}` is no node image; hint: make one with `guest-node image --tools DIR`",
+                dir.display()
+            );
+        }
+        Ok(Self { dir: dir.canonicalize().context("node image")? })
+    }
+
+    /// The image's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// Makes the image, or finds the one already made for these tools. `progress` is told each step as it begins.
+pub fn ensure(cache: &Path, tools: &ToolPaths, mut progress: impl FnMut(&str)) -> Result<NodeImage> {
+    let key = key(tools)?;
+    let dir = cache.join(format!("node-image-{key}"));
+    if dir.is_dir() {
+        return NodeImage::open(&dir);
+    }
+    fs::create_dir_all(cache).context("cache directory")?;
+    let building = cache.join(format!(".node-image-{key}.{}", std::process::id()));
+    if building.exists() {
+        fs::remove_dir_all(&building).context("remove an unfinished node image")?;
+    }
+    let rootfs = building.join("rootfs");
+    fs::create_dir_all(building.join("images")).context("node image directory")?;
+
+    progress("node image: Debian's containerd, runc, keepalived, cloud-init");
+    let packages = debian::download(&cache.join("debian"))?;
+    debian::unpack(&packages, &rootfs)?;
+    progress("node image: kubelet, kubeadm, kubectl, CNI plugins");
+    tree::lay(&rootfs, tools)?;
+    let list = container::list(&tools.kubeadm)?;
+    for recipe in container::recipes(&list, tools, &rootfs)? {
+        progress(&format!("node image: container image {}", recipe.name));
+        oci::write(&recipe, &building.join("images"))?;
+    }
+    match fs::rename(&building, &dir) {
+        Ok(()) => {}
+        // Another run was quicker: its image has the same key, so it is as good as ours.
+        Err(_) if dir.is_dir() => fs::remove_dir_all(&building).context("remove the second node image")?,
+        Err(err) => return Err(err).context("put the node image in place"),
+    }
+    NodeImage::open(&dir)
+}
+
+/// Changes with the recipe, and with size or time of any tool.
+fn key(tools: &ToolPaths) -> Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(RECIPE);
+    for tool in tools.all() {
+        let meta = fs::metadata(tool).with_context(|| format!("tool `{}`", tool.display()))?;
+        let modified = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        hash.update(format!("{}:{}:{}\n", tool.display(), meta.len(), modified.as_nanos()));
+    }
+    Ok(hex::encode(&hash.finalize()[..6]))
+}

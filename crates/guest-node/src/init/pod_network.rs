@@ -1,0 +1,108 @@
+//! The pods' network of a node: a bridge with addresses of the Node's own `podCIDR`s.
+//!
+//! Promises: configured as soon as the Node has a prefix, with the kubelet's own credentials and no others; the outside
+//! is told, because it routes between nodes. A cluster that brings its own CNI configuration sorts before ours.
+//! Assumes a control plane that allocates node CIDRs.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::inside;
+use super::line::{Said, say};
+use crate::tool;
+
+const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
+const CONFIGURATION: &str = "/etc/cni/net.d/90-guest-node.conflist";
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Begins waiting for the prefix.
+pub(super) fn begin(note: impl Fn(&str) + Send + 'static) {
+    thread::spawn(move || {
+        loop {
+            if Path::new(KUBECONFIG).exists()
+                && let Ok(true) = look()
+            {
+                note("pod network is configured");
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "the edge: a Node that another program will register")]
+            thread::sleep(BEAT);
+        }
+    });
+}
+
+/// Whether the prefix was there.
+fn look() -> Result<bool> {
+    let kubectl = |words: &[&str]| {
+        tool::run(inside("kubectl").arg(format!("--kubeconfig={KUBECONFIG}")).arg("--request-timeout=5s").args(words))
+    };
+    let user = kubectl(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"])?;
+    let name = user.trim().strip_prefix("system:node:").context("the kubelet's user is no node")?;
+    let node: Value = serde_json::from_str(&kubectl(&["get", "node", name, "-o", "json"])?)?;
+    let cidrs = texts(&node["spec"]["podCIDRs"]);
+    if cidrs.is_empty() {
+        return Ok(false);
+    }
+    let temporary = format!("{CONFIGURATION}.new");
+    fs::write(&temporary, configuration(&cidrs).to_string())?;
+    fs::rename(&temporary, CONFIGURATION)?;
+    say(&Said::Pods { cidrs, addresses: internal_addresses(&node) })?;
+    Ok(true)
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect()
+}
+
+fn internal_addresses(node: &Value) -> Vec<String> {
+    let addresses = node["status"]["addresses"].as_array();
+    addresses
+        .into_iter()
+        .flatten()
+        .filter(|address| address["type"] == "InternalIP")
+        .filter_map(|address| address["address"].as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Bridge, host-local and portmap. No masquerading: the datacenter's router knows every node's prefix.
+fn configuration(cidrs: &[String]) -> Value {
+    let ranges: Vec<Value> = cidrs.iter().map(|cidr| json!([{"subnet": cidr}])).collect();
+    let routes: Vec<Value> =
+        cidrs.iter().map(|cidr| json!({"dst": if cidr.contains(':') { "::/0" } else { "0.0.0.0/0" }})).collect();
+    json!({
+        "cniVersion": "0.4.0",
+        "name": "guest-node",
+        "plugins": [
+            {
+                "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
+                "ipam": {"type": "host-local", "dataDir": "/run/cni-addresses", "ranges": ranges, "routes": routes},
+            },
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    })
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn each_prefix_of_the_node_gets_a_range_and_a_default_route_of_its_family() {
+        let configuration = configuration(&["10.244.3.0/24".to_owned(), "fd00:3::/64".to_owned()]);
+        let ipam = &configuration["plugins"][0]["ipam"];
+        assert_eq!(ipam["ranges"], json!([[{"subnet": "10.244.3.0/24"}], [{"subnet": "fd00:3::/64"}]]));
+        assert_eq!(ipam["routes"], json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]));
+    }
+
+    #[test]
+    fn only_internal_addresses_are_gateways() {
+        let node = json!({"status": {"addresses": [
+            {"type": "Hostname", "address": "w-0"}, {"type": "InternalIP", "address": "10.10.10.21"}]}});
+        assert_eq!(internal_addresses(&node), ["10.10.10.21"]);
+    }
+}

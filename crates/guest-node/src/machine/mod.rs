@@ -1,0 +1,229 @@
+//! One guest from power-on to off, seen from outside.
+//!
+//! ```text
+//! power-on ─► leash ─► born ─► cards laid, `go` ─► userland ─► … ─► off
+//!                                   │ power off: cards away, SIGKILL to its PID namespace
+//!                                   │ shutdown: ask inside, then the same
+//! ```
+//!
+//! Promises: [`live`] returns when nothing of the power-on is left but the VM's disk directory; what happens on the way
+//! is told as [`Happening`]s. Assumes a runtime on the thread that lives longest, because a leash ends with its parent.
+
+pub mod agent;
+pub mod cgroup;
+pub mod leash;
+pub mod nic;
+pub mod route;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use crate::guest::Guest;
+use crate::image::NodeImage;
+use crate::init::Boot;
+use crate::init::line::{Order, Said};
+use crate::seed::Seed;
+
+/// Where guests come from and go to on this machine.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The node image.
+    pub image: NodeImage,
+    /// State directories of VMs, one below it each.
+    pub state: PathBuf,
+    /// Put before a PVE bridge's name to get this machine's.
+    pub bridge_prefix: String,
+    /// Our own program.
+    pub program: PathBuf,
+}
+
+impl Site {
+    /// What this VM keeps.
+    pub fn home(&self, vmid: u32) -> PathBuf {
+        self.state.join(vmid.to_string())
+    }
+}
+
+/// What somebody else does to a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Off at once.
+    Off,
+    /// Off orderly.
+    Shutdown,
+}
+
+/// What a guest does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// Its PID 1, as seen here: its namespaces can be entered.
+    Born(i32),
+    /// A guest agent would answer now.
+    Up,
+    /// Pods' prefixes and the addresses behind which they are.
+    Pods(Vec<(String, String)>),
+    /// It ended.
+    Off(String),
+}
+
+/// Runs one power-on to its end.
+pub async fn live(
+    site: &Site,
+    guest: &Guest,
+    seed: Option<Seed>,
+    mut orders: mpsc::Receiver<Power>,
+    tell: &mpsc::Sender<Happening>,
+) {
+    let why = match begin(site, guest, seed).await {
+        Ok((leash, line)) => attend(site, guest, leash, line, &mut orders, tell).await,
+        Err(err) => {
+            warn!(vmid = guest.vmid, "cannot start: {err:#}");
+            format!("cannot start: {err:#}")
+        }
+    };
+    // A receiver that is gone has no more interest in this guest.
+    let _ = tell.send(Happening::Off(why)).await;
+}
+
+async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>) -> Result<(Child, ChildStdin)> {
+    let home = site.home(guest.vmid);
+    leash::clean(guest).context("clear away the last power-on")?;
+    let disk = disk(&home, guest)?;
+    let seed = match seed {
+        Some(seed) => {
+            seed.write(&home.join("seed"))?;
+            Some(home.join("seed"))
+        }
+        None => None,
+    };
+    let boot = Boot { guest: guest.clone(), image: site.image.dir().to_owned(), disk, seed, program: site.program.clone() };
+    let file = home.join("boot.json");
+    tokio::fs::write(&file, serde_json::to_vec_pretty(&boot)?).await.context("write the boot file")?;
+    let console = std::fs::OpenOptions::new().create(true).append(true).open(home.join("console.log"))?;
+    let mut leash = Command::new(&site.program)
+        .arg("leash")
+        .arg(&file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(console)
+        .spawn()
+        .context("start the leash")?;
+    let line = leash.stdin.take().context("line to the guest")?;
+    Ok((leash, line))
+}
+
+/// The VM's disk directory; that of another VM which had this number before is not ours.
+fn disk(home: &Path, guest: &Guest) -> Result<PathBuf> {
+    let owner = home.join("uuid");
+    if home.exists() && std::fs::read_to_string(&owner).ok().as_deref() != Some(guest.uuid.as_str()) {
+        forget(home)?;
+    }
+    let disk = home.join("disk");
+    std::fs::create_dir_all(&disk).context("disk directory")?;
+    std::fs::write(owner, &guest.uuid)?;
+    disk.canonicalize().context("disk directory")
+}
+
+/// Forgets all that was kept of a VM.
+pub fn forget(home: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(home) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+            Err(err).with_context(|| format!("remove `{}`", home.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn attend(
+    site: &Site,
+    guest: &Guest,
+    mut leash: Child,
+    line: ChildStdin,
+    orders: &mut mpsc::Receiver<Power>,
+    tell: &mpsc::Sender<Happening>,
+) -> String {
+    let mut line = Some(line);
+    let mut said = leash.stdout.take().map(|out| BufReader::new(out).lines());
+    let mut why = "the guest ended".to_owned();
+    loop {
+        let next = async {
+            match &mut said {
+                Some(said) => said.next_line().await.ok().flatten(),
+                None => None,
+            }
+        };
+        tokio::select! {
+            text = next => {
+                let Some(text) = text else { break };
+                match serde_json::from_str::<Said>(&text) {
+                    Ok(said) => {
+                        if let Err(err) = hear(site, guest, said, &mut line, tell, &mut why).await {
+                            warn!(vmid = guest.vmid, "{err:#}");
+                            why = format!("cannot start: {err:#}");
+                            line = None;
+                        }
+                    }
+                    Err(_) => debug!(vmid = guest.vmid, "{text}"),
+                }
+            }
+            order = orders.recv(), if line.is_some() => match order {
+                Some(Power::Shutdown) => {
+                    if send(&mut line, Order::Shutdown).await.is_err() {
+                        line = None;
+                    }
+                }
+                // Closing the line is the order: the leash takes the cards away, then kills.
+                Some(Power::Off) => {
+                    why = "powered off".to_owned();
+                    line = None;
+                }
+                None => line = None,
+            },
+        }
+    }
+    drop(line);
+    if let Err(err) = leash.wait().await {
+        warn!(vmid = guest.vmid, "leash: {err}");
+    }
+    why
+}
+
+async fn hear(
+    site: &Site,
+    guest: &Guest,
+    said: Said,
+    line: &mut Option<ChildStdin>,
+    tell: &mpsc::Sender<Happening>,
+    why: &mut String,
+) -> Result<()> {
+    match said {
+        Said::Born { pid } => {
+            let _ = tell.send(Happening::Born(pid)).await;
+            nic::lay(guest, &site.bridge_prefix, pid)?;
+            send(line, Order::Go).await?;
+        }
+        Said::Userland => {
+            let _ = tell.send(Happening::Up).await;
+        }
+        Said::Note { seconds, text } => info!(vmid = guest.vmid, seconds, "{text}"),
+        Said::Pods { cidrs, addresses } => {
+            let _ = tell.send(Happening::Pods(route::pair(&cidrs, &addresses))).await;
+        }
+        Said::Ended { why: words } => *why = words,
+    }
+    Ok(())
+}
+
+async fn send(line: &mut Option<ChildStdin>, order: Order) -> Result<()> {
+    let line = line.as_mut().context("the line to the guest is closed")?;
+    let mut text = serde_json::to_vec(&order)?;
+    text.push(b'\n');
+    line.write_all(&text).await.context("order to the guest")?;
+    line.flush().await.context("order to the guest")
+}

@@ -1,0 +1,202 @@
+//! Guests of a simulator: each started VM is a machine, until the simulator or we end.
+//!
+//! Promises: one power-on of a VM at a time; agent calls do not wait for one another; when it returns every guest is
+//! off. Assumes a runtime on one thread that lives as long as the guests.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use anyhow::Result;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tracing::{info, warn};
+
+use crate::guest::{Event, Guest};
+use crate::hook::Hook;
+use crate::machine::agent::Agent;
+use crate::machine::{self, Happening, Power, Site, route};
+use crate::seed::Seed;
+
+struct Running {
+    run: String,
+    orders: mpsc::Sender<Power>,
+    agent: watch::Receiver<Option<Agent>>,
+    task: JoinHandle<()>,
+}
+
+type Guests = Rc<RefCell<BTreeMap<u32, Running>>>;
+
+/// Attaches to the simulator; returns when it ends, or when `stop` does.
+pub async fn run(site: Site, hook: Hook, stop: impl Future<Output = ()>) -> Result<()> {
+    LocalSet::new().run_until(serve(Rc::new(site), hook, stop)).await
+}
+
+async fn serve(site: Rc<Site>, hook: Hook, stop: impl Future<Output = ()>) -> Result<()> {
+    route::begin();
+    let guests = Guests::default();
+    let mut events = hook.attach().await?;
+    tokio::pin!(stop);
+    let outcome = loop {
+        tokio::select! {
+            () = &mut stop => break Ok(()),
+            event = events.next() => match event {
+                Ok(Some(event)) => on(&site, &hook, &guests, event),
+                Ok(None) => {
+                    info!("the simulator has ended");
+                    break Ok(());
+                }
+                Err(err) => break Err(err),
+            },
+        }
+    };
+    let left = std::mem::take(&mut *guests.borrow_mut());
+    info!(guests = left.len(), "powering off");
+    for running in left.values() {
+        let _ = running.orders.send(Power::Off).await;
+    }
+    for running in left.into_values() {
+        let _ = running.task.await;
+    }
+    outcome
+}
+
+fn on(site: &Rc<Site>, hook: &Hook, guests: &Guests, event: Event) {
+    match event {
+        Event::Attached { running } => {
+            info!(running = running.len(), "attached");
+            for guest in running {
+                power_on(site, hook, guests, guest);
+            }
+        }
+        Event::PowerOn { guest } => power_on(site, hook, guests, guest),
+        Event::PowerOff { vmid, run } => order(guests, vmid, &run, Power::Off),
+        Event::Shutdown { vmid, run } => order(guests, vmid, &run, Power::Shutdown),
+        Event::AgentCall { vmid, run, call, command, arguments } => {
+            let agent = guests.borrow().get(&vmid).filter(|running| running.run == run).map(|r| r.agent.borrow().clone());
+            let hook = hook.clone();
+            spawn_local(async move {
+                let answer = match agent.flatten() {
+                    Some(agent) => agent.answer(&command, &arguments).await,
+                    None => serde_json::json!({"error": {"class": "GenericError", "desc": "guest is not up"}}),
+                };
+                hook.answer(&call, &answer).await;
+            });
+        }
+        Event::Destroyed { vmid } => {
+            let before = guests.borrow_mut().remove(&vmid);
+            let home = site.home(vmid);
+            spawn_local(async move {
+                if let Some(Running { orders, task, .. }) = before {
+                    let _ = orders.send(Power::Off).await;
+                    let _ = task.await;
+                }
+                if let Err(err) = machine::forget(&home) {
+                    warn!(vmid, "{err:#}");
+                }
+            });
+        }
+    }
+}
+
+fn order(guests: &Guests, vmid: u32, run: &str, power: Power) {
+    let guests = guests.borrow();
+    let Some(running) = guests.get(&vmid).filter(|running| running.run == run) else {
+        warn!(vmid, run, "no such power-on here");
+        return;
+    };
+    if let Err(err) = running.orders.try_send(power) {
+        warn!(vmid, run, "{power:?}: {err}");
+    }
+}
+
+fn power_on(site: &Rc<Site>, hook: &Hook, guests: &Guests, guest: Guest) {
+    let vmid = guest.vmid;
+    let (orders, ordered) = mpsc::channel(8);
+    let (set, agent) = watch::channel(None);
+    let run = guest.run.clone();
+    let mut guests_now = guests.borrow_mut();
+    let before = guests_now.remove(&vmid);
+    let (site, hook) = (Rc::clone(site), hook.clone());
+    let task = spawn_local(async move {
+        if let Some(Running { orders, task, .. }) = before {
+            let _ = orders.send(Power::Off).await;
+            let _ = task.await;
+        }
+        one(&site, &hook, &guest, ordered, &set).await;
+    });
+    guests_now.insert(vmid, Running { run, orders, agent, task });
+}
+
+async fn one(
+    site: &Site,
+    hook: &Hook,
+    guest: &Guest,
+    ordered: mpsc::Receiver<Power>,
+    agent: &watch::Sender<Option<Agent>>,
+) {
+    info!(vmid = guest.vmid, run = guest.run, name = guest.name, "power on");
+    let seed = find_seed(hook, guest).await;
+    let (tell, mut hear) = mpsc::channel(16);
+    let live = machine::live(site, guest, seed, ordered, &tell);
+    tokio::pin!(live);
+    let mut routes = vec![];
+    let mut pid = None;
+    let mut ended = false;
+    while !ended {
+        tokio::select! {
+            () = &mut live => ended = true,
+            Some(happening) = hear.recv() => hears(hook, guest, happening, agent, &mut routes, &mut pid).await,
+        }
+    }
+    agent.send_replace(None);
+    route::remove(&routes);
+    while let Ok(happening) = hear.try_recv() {
+        hears(hook, guest, happening, agent, &mut routes, &mut pid).await;
+    }
+}
+
+async fn hears(
+    hook: &Hook,
+    guest: &Guest,
+    happening: Happening,
+    agent: &watch::Sender<Option<Agent>>,
+    routes: &mut Vec<(String, String)>,
+    pid: &mut Option<i32>,
+) {
+    match happening {
+        Happening::Born(number) => *pid = Some(number),
+        Happening::Up => {
+            if let (true, Some(pid)) = (guest.agent, *pid) {
+                agent.send_replace(Some(Agent::new(pid)));
+                hook.agent_up(guest.vmid, &guest.run).await;
+            }
+        }
+        Happening::Pods(pairs) => {
+            if let Err(err) = route::add(&pairs) {
+                warn!(vmid = guest.vmid, "{err:#}");
+            }
+            *routes = pairs;
+        }
+        Happening::Off(why) => {
+            info!(vmid = guest.vmid, run = guest.run, why, "off");
+            hook.off(guest.vmid, &guest.run, &why).await;
+        }
+    }
+}
+
+/// The first CD drive that holds a seed.
+async fn find_seed(hook: &Hook, guest: &Guest) -> Option<Seed> {
+    for drive in guest.drives.iter().filter(|drive| drive.media == "cdrom") {
+        match hook.content(guest.vmid, &drive.key).await {
+            Ok(Some(bytes)) => {
+                if let Some(seed) = Seed::from_iso(&bytes) {
+                    return Some(seed);
+                }
+            }
+            Ok(None) => {}
+            Err(err) => warn!(vmid = guest.vmid, drive = drive.key, "{err:#}"),
+        }
+    }
+    None
+}
