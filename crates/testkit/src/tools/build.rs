@@ -1,0 +1,181 @@
+//! Building what is missing.
+//!
+//! Promises: a finished file appears by rename, so an interrupted build leaves nothing that looks like a tool; the
+//! log of a failed build stays and its end is in the error.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::family::Family;
+use super::go::Go;
+use super::lock::Lock;
+use super::progress::{Progress, Stage};
+use super::tool::Tool;
+use crate::process::tail;
+
+/// Nobody should wonder for longer whether it still works.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Where Cluster API's module keeps what the managers need, and what we call it.
+const CAPI_DIRECTORIES: [(&str, &str); 3] = [
+    ("core/config", "core"),
+    ("bootstrap/kubeadm/config", "bootstrap"),
+    ("controlplane/kubeadm/config", "controlplane"),
+];
+
+struct Report<'a> {
+    tool: Tool,
+    number: usize,
+    total: usize,
+    begun: Instant,
+    progress: &'a dyn Fn(Progress),
+}
+
+impl Report<'_> {
+    fn say(&self, stage: Stage) {
+        let Self { tool, number, total, begun, progress } = self;
+        progress(Progress { tool: *tool, number: *number, total: *total, elapsed: begun.elapsed(), stage });
+    }
+}
+
+pub(super) fn build(
+    cache: &Path,
+    missing: &[Tool],
+    progress: &dyn Fn(Progress),
+) -> Result<BTreeMap<Tool, PathBuf>> {
+    let report = |index: usize| Report {
+        tool: missing[index],
+        number: index + 1,
+        total: missing.len(),
+        begun: Instant::now(),
+        progress,
+    };
+    let root = cache.join("tools");
+    let first = report(0);
+    let _lock = Lock::take(&root.join("lock"), || first.say(Stage::WaitingForAnotherRun))?;
+    sweep(&root)?;
+    let go = Go::ensure(cache, || first.say(Stage::FetchingGo))?;
+    let mut built = BTreeMap::new();
+    for (index, &tool) in missing.iter().enumerate() {
+        let path = tool.family().dir(cache).join(tool.relative_path());
+        if !path.exists() {
+            // else: whoever held the lock before us built it
+            let report = report(index);
+            report.say(Stage::Building { says: None });
+            build_one(&go, &root, tool, &path, &report).with_context(|| format!("build `{tool}`"))?;
+            report.say(Stage::Built);
+        }
+        built.insert(tool, path);
+    }
+    Ok(built)
+}
+
+/// What an interrupted run left. We hold the lock, so nobody is at it.
+fn sweep(root: &Path) -> Result<()> {
+    for entry in fs::read_dir(root).with_context(|| format!("read `{}`", root.display()))? {
+        let path = entry.with_context(|| format!("read `{}`", root.display()))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".unfinished-")) {
+            fs::remove_dir_all(&path).with_context(|| format!("remove `{}`", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn build_one(go: &Go, root: &Path, tool: Tool, path: &Path, report: &Report<'_>) -> Result<()> {
+    let family = tool.family();
+    let unfinished = root.join(format!(".unfinished-{tool}"));
+    fs::create_dir_all(&unfinished).with_context(|| format!("make `{}`", unfinished.display()))?;
+    let module = unfinished.join("module");
+    lay_module(family, &module)?;
+    let result = unfinished.join(tool.file_name());
+    let log = root.join(format!("{tool}.log"));
+    match tool.package() {
+        Some(package) => {
+            let mut command = go.command(&module);
+            command.args(["build", "-p", "2", "-trimpath", "-ldflags", &family.ldflags()]);
+            if !family.tags().is_empty() {
+                command.args(["-tags", family.tags()]);
+            }
+            command.arg("-o").arg(&result).arg(package);
+            watch(command, &log, report)?;
+        }
+        None => lay_manifests(go, &module, &result, &log, report)?,
+    }
+    let parent = path.parent().unwrap_or(root);
+    fs::create_dir_all(parent).with_context(|| format!("make `{}`", parent.display()))?;
+    fs::rename(&result, path).with_context(|| format!("move `{}` to its place", result.display()))?;
+    fs::remove_dir_all(&unfinished).with_context(|| format!("remove `{}`", unfinished.display()))?;
+    let _ = fs::remove_file(&log); // of a good build nobody wants to read
+    Ok(())
+}
+
+fn lay_module(family: Family, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("make `{}`", dir.display()))?;
+    for (name, text) in [("go.mod", family.go_mod()), ("go.sum", family.go_sum())] {
+        fs::write(dir.join(name), text).with_context(|| format!("write `{name}` into `{}`", dir.display()))?;
+    }
+    Ok(())
+}
+
+/// Copies CRDs and webhook configurations out of the module, so that a later run needs no module cache.
+fn lay_manifests(go: &Go, module: &Path, result: &Path, log: &Path, report: &Report<'_>) -> Result<()> {
+    let name = Family::Capi.module_path();
+    let mut download = go.command(module);
+    download.args(["mod", "download", name]);
+    watch(download, log, report)?;
+    let output = go.command(module).args(["list", "-m", "-f", "{{.Dir}}", name]).output().context("start Go")?;
+    let source = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    if !output.status.success() || !source.is_dir() {
+        bail!("find the module `{name}`: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    for (from, to) in CAPI_DIRECTORIES {
+        let (from, to) = (source.join(from), result.join(to));
+        fs::create_dir_all(to.join("crds")).with_context(|| format!("make `{}`", to.display()))?;
+        copy(&from.join("webhook/manifests.yaml"), &to.join("webhooks.yaml"))?;
+        let crds = from.join("crd/bases");
+        for entry in fs::read_dir(&crds).with_context(|| format!("read `{}`", crds.display()))? {
+            let entry = entry.with_context(|| format!("read `{}`", crds.display()))?;
+            copy(&entry.path(), &to.join("crds").join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes only: files of a module cache are read-only, and ours should not be.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("read `{}`", from.display()))?;
+    fs::write(to, bytes).with_context(|| format!("write `{}`", to.display()))
+}
+
+/// Runs a command to its end, with a report every few seconds.
+fn watch(mut command: std::process::Command, log: &Path, report: &Report<'_>) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("open log `{}`", log.display()))?;
+    command.stdout(file.try_clone().context("share the log")?).stderr(file);
+    let child = command.spawn().context("start Go")?;
+    let status = wait(child, || {
+        let says = tail(log).lines().next_back().map(str::to_owned);
+        report.say(Stage::Building { says });
+    })?;
+    if !status.success() {
+        bail!("Go ended with {status}; `{}` ends:\n{}", log.display(), tail(log));
+    }
+    Ok(())
+}
+
+fn wait(mut child: Child, tick: impl Fn()) -> Result<ExitStatus> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || send.send(child.wait()));
+    loop {
+        match receive.recv_timeout(REPORT_EVERY) {
+            Ok(status) => return status.context("wait for Go"),
+            Err(mpsc::RecvTimeoutError::Timeout) => tick(),
+            Err(mpsc::RecvTimeoutError::Disconnected) => bail!("wait for Go: the thread that waited is gone"),
+        }
+    }
+}

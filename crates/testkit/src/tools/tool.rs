@@ -1,0 +1,149 @@
+//! The tools we know by name.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::family::Family;
+
+/// A tool. In the order in which tests want them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is the binary of that name")]
+pub enum Tool {
+    Etcd,
+    KubeApiserver,
+    Kubectl,
+    KubeControllerManager,
+    KubeScheduler,
+    /// CRDs and webhook configurations of Cluster API: a directory of YAML.
+    CapiManifests,
+    CapiCore,
+    CapiControlPlane,
+    CapiBootstrap,
+    Kubelet,
+    Kubeadm,
+    KubeProxy,
+    CniBridge,
+    CniLoopback,
+    CniHostLocal,
+    CniPortmap,
+    Coredns,
+}
+
+impl Tool {
+    /// Every one.
+    pub const ALL: [Self; 17] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::Kubectl,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::CapiManifests,
+        Self::CapiCore,
+        Self::CapiControlPlane,
+        Self::CapiBootstrap,
+        Self::Kubelet,
+        Self::Kubeadm,
+        Self::KubeProxy,
+        Self::CniBridge,
+        Self::CniLoopback,
+        Self::CniHostLocal,
+        Self::CniPortmap,
+        Self::Coredns,
+    ];
+
+    /// What a control plane needs.
+    pub const CONTROL_PLANE: [Self; 5] =
+        [Self::Etcd, Self::KubeApiserver, Self::Kubectl, Self::KubeControllerManager, Self::KubeScheduler];
+
+    /// What Cluster API needs beside it.
+    pub const CLUSTER_API: [Self; 4] =
+        [Self::CapiManifests, Self::CapiCore, Self::CapiControlPlane, Self::CapiBootstrap];
+
+    /// What a real node needs (and what its own control plane's images are made of).
+    pub const NODE: [Self; 8] = [
+        Self::Kubelet,
+        Self::Kubeadm,
+        Self::KubeProxy,
+        Self::CniBridge,
+        Self::CniLoopback,
+        Self::CniHostLocal,
+        Self::CniPortmap,
+        Self::Coredns,
+    ];
+
+    /// The name of its file.
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::Kubectl => "kubectl",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::CapiManifests => "capi-manifests",
+            Self::CapiCore => "capi-core",
+            Self::CapiControlPlane => "capi-kcp",
+            Self::CapiBootstrap => "capi-cabpk",
+            Self::Kubelet => "kubelet",
+            Self::Kubeadm => "kubeadm",
+            Self::KubeProxy => "kube-proxy",
+            Self::CniBridge => "bridge",
+            Self::CniLoopback => "loopback",
+            Self::CniHostLocal => "host-local",
+            Self::CniPortmap => "portmap",
+            Self::Coredns => "coredns",
+        }
+    }
+
+    /// Where it lies in a directory of tools: CNI plugins have one of their own, as a kubelet wants it.
+    pub(super) fn relative_path(self) -> PathBuf {
+        match self.family() {
+            Family::Cni => PathBuf::from("cni").join(self.file_name()),
+            Family::Etcd | Family::K8s | Family::Capi | Family::Coredns => PathBuf::from(self.file_name()),
+        }
+    }
+
+    pub(super) const fn family(self) -> Family {
+        match self {
+            Self::Etcd => Family::Etcd,
+            Self::KubeApiserver
+            | Self::Kubectl
+            | Self::KubeControllerManager
+            | Self::KubeScheduler
+            | Self::Kubelet
+            | Self::Kubeadm
+            | Self::KubeProxy => Family::K8s,
+            Self::CapiManifests | Self::CapiCore | Self::CapiControlPlane | Self::CapiBootstrap => Family::Capi,
+            Self::CniBridge | Self::CniLoopback | Self::CniHostLocal | Self::CniPortmap => Family::Cni,
+            Self::Coredns => Family::Coredns,
+        }
+    }
+
+    /// The Go package of its main; none for what is not a binary.
+    pub(super) const fn package(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Etcd => "go.etcd.io/etcd/server/v3",
+            Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
+            Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
+            Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
+            Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
+            Self::CapiManifests => return None,
+            Self::CapiCore => "sigs.k8s.io/cluster-api/core",
+            Self::CapiControlPlane => "sigs.k8s.io/cluster-api/controlplane/kubeadm",
+            Self::CapiBootstrap => "sigs.k8s.io/cluster-api/bootstrap/kubeadm",
+            Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
+            Self::Kubeadm => "k8s.io/kubernetes/cmd/kubeadm",
+            Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
+            Self::CniBridge => "github.com/containernetworking/plugins/plugins/main/bridge",
+            Self::CniLoopback => "github.com/containernetworking/plugins/plugins/main/loopback",
+            Self::CniHostLocal => "github.com/containernetworking/plugins/plugins/ipam/host-local",
+            Self::CniPortmap => "github.com/containernetworking/plugins/plugins/meta/portmap",
+            Self::Coredns => "github.com/coredns/coredns",
+        })
+    }
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.file_name())
+    }
+}

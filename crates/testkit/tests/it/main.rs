@@ -1,0 +1,6 @@
+//! The testkit against the real thing. Runs in the lab (`cargo xtask lab -- cargo test -p testkit`); skips aloud
+//! outside of it, or while tools are not built (`cargo xtask tools`).
+
+mod cluster_api;
+mod control_plane;
+mod world;

@@ -1,0 +1,81 @@
+//! `cargo xtask lab`, `enter`, `clean`: commands in private namespaces that lead nowhere.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
+
+use anyhow::{Context as _, Result};
+use testkit::leash::{self, Leash, Scope};
+
+/// Run a command in private namespaces with no way out, where real control planes and nodes may run (needs root).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A name, for `enter` and `clean`.
+    #[arg(long, default_value = "lab")]
+    name: String,
+    /// The command; `cargo xtask lab -- cargo test -p testkit`.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Run a command inside a lab that is running.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EnterArgs {
+    /// Its name.
+    #[arg(long, default_value = "lab")]
+    name: String,
+    /// The command; a shell if none is given.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// End labs that are left over, or all, and remove what they left.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CleanArgs {
+    /// Also those that somebody is still running.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let leash = Leash::new(&args.name)?;
+    block_on(leash.run(&args.command)).map(exit_code)
+}
+
+pub(crate) fn enter(args: &EnterArgs) -> Result<ExitCode> {
+    let shell = [OsString::from("bash")];
+    let command = if args.command.is_empty() { &shell[..] } else { &args.command };
+    block_on(leash::enter(&args.name, command)).map(exit_code)
+}
+
+pub(crate) fn clean(args: &CleanArgs) -> Result<ExitCode> {
+    let scope = if args.all { Scope::Everything } else { Scope::Orphans };
+    for line in leash::clean(&scope)? {
+        writeln!(std::io::stderr(), "{line}").context("say what was removed")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn init(args: &InitArgs) -> Result<ExitCode> {
+    block_on(leash::init(&args.command)).map(exit_code)
+}
+
+/// On this very thread: children die with the thread that started them.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(work)
+}
+
+/// As a shell would say it: 128 and the number of the signal.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

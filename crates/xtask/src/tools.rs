@@ -1,0 +1,65 @@
+//! `cargo xtask tools`: builds what tests and the demo need of Kubernetes; tells on stderr, answers on stdout.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use testkit::{Tool, Tools};
+
+/// Build the Kubernetes tools that tests and the demo need, once, into the cache; print where they are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only these (`etcd`, `kube-apiserver`, …); all if none is named.
+    names: Vec<String>,
+    /// Also make this a directory of links to them, CNI plugins in `cni/`.
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let which = named(&args.names)?;
+    let tools = Tools::ensure(&which, &|progress| {
+        // Nobody to tell is no reason to stop building.
+        let _ = writeln!(std::io::stderr(), "{progress}");
+    })?;
+    let mut out = std::io::stdout().lock();
+    for (tool, path) in tools.iter() {
+        writeln!(out, "{tool} {}", path.display()).context("print where the tools are")?;
+    }
+    if let Some(dir) = &args.into {
+        tools.link_into(dir)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named(names: &[String]) -> Result<Vec<Tool>> {
+    if names.is_empty() {
+        return Ok(Tool::ALL.to_vec());
+    }
+    names
+        .iter()
+        .map(|name| {
+            Tool::ALL.into_iter().find(|tool| tool.file_name() == name).with_context(|| {
+                let known: Vec<&str> = Tool::ALL.iter().map(|tool| tool.file_name()).collect();
+                format!("build `{name}`: no such tool\nhint: one of {}", known.join(", "))
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_does_not_exist_is_answered_with_those_that_do() {
+        let error = named(&["kubctl".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("`kubctl`") && error.contains("kubectl"), "{error}");
+    }
+
+    #[test]
+    fn no_name_means_all() {
+        assert_eq!(named(&[]).unwrap().len(), Tool::ALL.len());
+    }
+}
