@@ -51,6 +51,8 @@ struct Ethernet<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     addresses: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    gateway6: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     nameservers: Option<Nameservers>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     routes: Vec<Hop<'a>>,
@@ -120,6 +122,8 @@ impl NetworkConfig {
 
 fn ethernet(nic: &Nic) -> Ethernet<'_> {
     let Nic { name, mac, addresses, dhcp4, dhcp6, routes, rules, dns, mtu } = nic;
+    let gateway6 = routes.iter().position(|route| only_as_gateway6(route, addresses));
+    let routes_left = routes.iter().enumerate().filter(|(number, _)| Some(*number) != gateway6);
     Ethernet {
         // Linux shows MACs in lower case, and not every reader compares them without case.
         r#match: Match { macaddress: mac.to_lowercase() },
@@ -128,8 +132,10 @@ fn ethernet(nic: &Nic) -> Ethernet<'_> {
         dhcp6: *dhcp6,
         mtu: *mtu,
         addresses: addresses.iter().map(ToString::to_string).collect(),
-        nameservers: (!dns.is_empty()).then(|| Nameservers { addresses: dns.iter().map(ToString::to_string).collect() }),
-        routes: routes.iter().map(|route| hop(route, addresses)).collect(),
+        gateway6: gateway6.and_then(|number| routes[number].via.as_deref()),
+        nameservers: (!dns.is_empty())
+            .then(|| Nameservers { addresses: dns.iter().map(ToString::to_string).collect() }),
+        routes: routes_left.map(|(_, route)| hop(route, addresses)).collect(),
         routing_policy: rules.iter().map(policy).collect(),
     }
 }
@@ -156,6 +162,21 @@ fn hop<'a>(route: &'a Route, addresses: &[IpNet]) -> Hop<'a> {
         metric: *metric,
         table: *table,
     }
+}
+
+/// Whether the key `gateway6` says it, which is deprecated but works.
+///
+/// Where it doesn't write for netplan, cloud-init (22.4 and later; its issue 4600) makes `::/64`
+/// out of a route to `::/0`, so that the guest has no default route. The key has no room for a
+/// metric or a table; routes with those are right with netplan only.
+fn only_as_gateway6(route: &Route, addresses: &[IpNet]) -> bool {
+    let Route { to, via, metric, table } = route;
+    let Some(via) = via.as_deref() else {
+        return false;
+    };
+    let everything = to == "::/0" || (to == "default" && everywhere(Some(via), &[]) == "::/0");
+    let has_address = addresses.iter().any(|address| matches!(address, IpNet::V6(_)));
+    everything && has_address && metric.is_none() && table.is_none()
 }
 
 /// The word `default` is netplan's; cloud-init refuses it where it writes for anything else

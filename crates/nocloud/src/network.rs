@@ -44,11 +44,12 @@ pub struct Nic {
 /// One route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
-    /// Where to: `default`, or a network such as `10.0.0.0/8`.
+    /// Where to: `default` (of the family that `via` has), or a network such as `10.0.0.0/8`.
     pub to: String,
     /// The next hop. Without one the destination is on the link itself.
     pub via: Option<String>,
-    /// The smaller one wins.
+    /// The smaller one wins. Kept by guests with netplan only, as is `table`: cloud-init's other
+    /// writers drop both. Leave it out where one default route a family is enough.
     pub metric: Option<u32>,
     /// Routing table, the main one when `None`.
     pub table: Option<u32>,

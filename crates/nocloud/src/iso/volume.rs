@@ -46,13 +46,7 @@ impl Volume<'_> {
         })
     }
 
-    fn descriptor(
-        &self,
-        kind: u8,
-        tree: &Tree,
-        escapes: [u8; 32],
-        text: impl Fn(&str, usize) -> Vec<u8>,
-    ) -> Vec<u8> {
+    fn descriptor(&self, kind: u8, tree: &Tree, escapes: [u8; 32], text: impl Fn(&str, usize) -> Vec<u8>) -> Vec<u8> {
         // Texts of odd length end in a byte that belongs to no UCS-2 character.
         let name = |length: usize| {
             let mut name = text("", length);

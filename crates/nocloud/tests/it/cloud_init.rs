@@ -1,1 +1,188 @@
-//! stub
+//! Debian's cloud-init, unpacked and never installed: an installed one would take the machine
+//! for a fresh guest at its next boot.
+//!
+//! It is found in a node image, or fetched from the machine's apt sources once. When root, it
+//! runs over copies (overlays) of `/etc`, `/var` and `/run`, in namespaces without a network.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::room::{Room, cache, program};
+
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A cloud-init to ask.
+pub(crate) struct CloudInit {
+    /// Where its packages are unpacked.
+    root: PathBuf,
+    cage: Cage,
+}
+
+/// What keeps it from touching the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cage {
+    /// Overlays and namespaces.
+    Namespaces,
+    /// Not being root. Enough for commands that only read and convert.
+    Rights,
+}
+
+/// Overlays for what cloud-init writes to, then the command.
+const PRELUDE: &str = r#"
+set -eu
+root=$1 overlay=$2; shift 2
+mount -t tmpfs -o mode=755 overlay "$overlay"
+mkdir "$overlay/etc" "$overlay/etc.work" "$overlay/var" "$overlay/var.work"
+mount -t overlay -o "lowerdir=$root/etc:/etc,upperdir=$overlay/etc,workdir=$overlay/etc.work" etc /etc
+mount -t overlay -o "lowerdir=/var,upperdir=$overlay/var,workdir=$overlay/var.work" var /var
+mount -t tmpfs -o mode=755 run /run
+exec "$@"
+"#;
+
+/// The cloud-init to test with, or why there is none.
+pub(crate) fn find() -> Result<CloudInit, String> {
+    if !Path::new(PYTHON).is_file() {
+        return Err(format!("no {PYTHON}"));
+    }
+    let cache = cache().ok_or("no home directory to keep packages in")?;
+    let root = match unpacked(&cache) {
+        Some(root) => root,
+        None => fetched(&cache)?,
+    };
+    let cage = if may_unshare() { Cage::Namespaces } else { Cage::Rights };
+    if cage == Cage::Rights && is_root() {
+        return Err("root here may not make namespaces, so nothing would hold it back".into());
+    }
+    Ok(CloudInit { root, cage })
+}
+
+impl CloudInit {
+    pub(crate) fn cage(&self) -> Cage {
+        self.cage
+    }
+
+    /// Runs `cloud-init` with these arguments.
+    pub(crate) fn run(&self, room: &Room, arguments: &[&str]) -> Output {
+        let command = [&[PYTHON, "-m", "cloudinit.cmd.main"], arguments].concat();
+        self.caged(room, &command)
+    }
+
+    /// Runs a Python program with what cloud-init has to import.
+    pub(crate) fn python(&self, room: &Room, program: &str) -> Output {
+        self.caged(room, &[PYTHON, "-c", program])
+    }
+
+    /// Runs a command that finds cloud-init.
+    pub(crate) fn caged(&self, room: &Room, command: &[&str]) -> Output {
+        let mut out = match self.cage {
+            Cage::Rights => Command::new(command[0]),
+            Cage::Namespaces => {
+                let overlay = room.path("overlay");
+                fs::create_dir_all(&overlay).unwrap();
+                let mut unshare = Command::new("unshare");
+                unshare.args(["--mount", "--uts", "--ipc", "--pid", "--net"]);
+                unshare.args(["--fork", "--kill-child", "--mount-proc"]);
+                unshare.args(["sh", "-c", PRELUDE, "cage"]).arg(&self.root).arg(overlay);
+                unshare.arg(command[0]);
+                unshare
+            }
+        };
+        out.args(&command[1..]);
+        out.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        out.env("LANG", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1");
+        out.env("PYTHONPATH", self.root.join("usr/lib/python3/dist-packages"));
+        out.output().unwrap()
+    }
+}
+
+fn has_cloud_init(root: &Path) -> bool {
+    root.join("usr/lib/python3/dist-packages/cloudinit").is_dir() && root.join("etc/cloud").is_dir()
+}
+
+/// One that lies in the cache already.
+fn unpacked(cache: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(cache).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let named =
+        |path: &PathBuf, start: &str| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
+    let mut roots: Vec<_> = entries
+        .filter_map(|path| match path {
+            path if named(&path, "node-image-") => Some(path.join("rootfs")),
+            path if named(&path, "cloud-init-") => Some(path),
+            _ => None,
+        })
+        .filter(|root| has_cloud_init(root))
+        .collect();
+    roots.sort();
+    roots.pop()
+}
+
+/// Fetches the package and what it needs and the machine hasn't, into the cache.
+fn fetched(cache: &Path) -> Result<PathBuf, String> {
+    for tool in ["apt-get", "dpkg"] {
+        program(tool).ok_or(format!("no {tool}, so cloud-init can't be fetched"))?;
+    }
+    // One test fetches, the others wait for it.
+    fs::create_dir_all(cache).map_err(|err| err.to_string())?;
+    let lock = File::create(cache.join(".cloud-init.lock")).map_err(|err| err.to_string())?;
+    lock.lock().map_err(|err| err.to_string())?;
+    if let Some(root) = unpacked(cache) {
+        return Ok(root);
+    }
+    let building = cache.join(".cloud-init.building");
+    match fs::remove_dir_all(&building) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err.to_string()),
+        _ => fs::create_dir_all(building.join("root")).map_err(|err| err.to_string())?,
+    }
+
+    let listed =
+        out(apt().args(["install", "--print-uris", "-y", "-qq"]).args(["--no-install-recommends", "cloud-init"]))?;
+    // Each line: 'address' file size hash
+    let files: Vec<_> = listed.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    let packages = files.iter().filter_map(|file| file.split('_').next());
+    let version = files
+        .iter()
+        .find_map(|file| file.strip_prefix("cloud-init_")?.split('_').next())
+        .ok_or("apt offers no cloud-init, or it is installed")?;
+    out(apt().args(["-qq", "download"]).args(packages).current_dir(&building))?;
+    for entry in fs::read_dir(&building).map_err(|err| err.to_string())?.filter_map(Result::ok) {
+        if entry.path().extension().is_some_and(|extension| extension == "deb") {
+            out(Command::new("dpkg").arg("-x").arg(entry.path()).arg(building.join("root")))?;
+        }
+    }
+    let root = cache.join(format!("cloud-init-{}", version.replace("%3a", ".")));
+    fs::rename(building.join("root"), &root).map_err(|err| err.to_string())?;
+    drop(fs::remove_dir_all(&building));
+    Ok(root)
+}
+
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.env("LC_ALL", "C").args(["-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20"]);
+    if is_root() {
+        apt.args(["-o", "APT::Sandbox::User=root"]);
+    }
+    apt
+}
+
+fn out(command: &mut Command) -> Result<String, String> {
+    let out = command.output().map_err(|err| format!("{command:?}: {err}"))?;
+    if out.status.success() {
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    } else {
+        Err(format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr).trim()))
+    }
+}
+
+fn may_unshare() -> bool {
+    let probe = "mount -t tmpfs probe /run";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "sh", "-c", probe]);
+    is_root() && unshare.output().is_ok_and(|out| out.status.success())
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|about| about.uid() == 0)
+}

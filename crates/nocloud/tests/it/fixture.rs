@@ -13,11 +13,7 @@ pub(crate) fn meta_data() -> MetaData {
 
 /// A card without any settings.
 pub(crate) fn nic(number: u8) -> Nic {
-    Nic {
-        name: format!("eth{number}"),
-        mac: format!("BC:24:11:00:00:{number:02X}"),
-        ..Nic::default()
-    }
+    Nic { name: format!("eth{number}"), mac: format!("BC:24:11:00:00:{number:02X}"), ..Nic::default() }
 }
 
 pub(crate) trait Chain: Sized {
@@ -34,14 +30,8 @@ impl Chain for Nic {
         self
     }
 
-    fn default_via(mut self, via: &str) -> Self {
-        self.routes.push(Route {
-            to: "default".into(),
-            via: Some(via.into()),
-            metric: Some(100),
-            table: None,
-        });
-        self
+    fn default_via(self, via: &str) -> Self {
+        self.route("default", via, None)
     }
 
     fn route(mut self, to: &str, via: &str, table: Option<u32>) -> Self {
@@ -50,12 +40,7 @@ impl Chain for Nic {
     }
 
     fn rule(mut self, from: &str, table: u32) -> Self {
-        self.rules.push(Rule {
-            from: Some(from.into()),
-            to: None,
-            table: Some(table),
-            priority: Some(1000),
-        });
+        self.rules.push(Rule { from: Some(from.into()), to: None, table: Some(table), priority: Some(1000) });
         self
     }
 
@@ -107,10 +92,7 @@ pub(crate) fn dhcp_both() -> NetworkConfig {
 }
 
 pub(crate) fn policy() -> NetworkConfig {
-    let second = nic(1)
-        .address("10.20.0.21/16")
-        .route("0.0.0.0/0", "10.20.0.1", Some(500))
-        .rule("10.20.0.21/32", 500);
+    let second = nic(1).address("10.20.0.21/16").route("0.0.0.0/0", "10.20.0.1", Some(500)).rule("10.20.0.21/32", 500);
     let [first] = fixed().nics.try_into().unwrap();
     network([first, second])
 }
@@ -131,16 +113,8 @@ pub(crate) fn vrf() -> NetworkConfig {
             name: "storage".into(),
             table: 500,
             interfaces: vec!["eth1".into()],
-            routes: vec![Route {
-                to: "default".into(),
-                via: Some("10.20.0.1".into()),
-                ..Route::default()
-            }],
-            rules: vec![Rule {
-                from: Some("10.20.0.0/16".into()),
-                table: Some(500),
-                ..Rule::default()
-            }],
+            routes: vec![Route { to: "default".into(), via: Some("10.20.0.1".into()), ..Route::default() }],
+            rules: vec![Rule { from: Some("10.20.0.0/16".into()), table: Some(500), ..Rule::default() }],
         }],
     }
 }

@@ -7,3 +7,4 @@ mod image;
 mod judged;
 mod quoting;
 mod reader;
+mod room;
