@@ -2,14 +2,18 @@
 
 /// 16 bits, little endian, then big endian.
 pub(super) fn both16(number: u16) -> [u8; 4] {
-    let ([a, b], [c, d]) = (number.to_le_bytes(), number.to_be_bytes());
-    [a, b, c, d]
+    let mut both = [0; 4];
+    both[..2].copy_from_slice(&number.to_le_bytes());
+    both[2..].copy_from_slice(&number.to_be_bytes());
+    both
 }
 
 /// 32 bits, little endian, then big endian.
 pub(super) fn both32(number: u32) -> [u8; 8] {
-    let ([a, b, c, d], [e, f, g, h]) = (number.to_le_bytes(), number.to_be_bytes());
-    [a, b, c, d, e, f, g, h]
+    let mut both = [0; 8];
+    both[..4].copy_from_slice(&number.to_le_bytes());
+    both[4..].copy_from_slice(&number.to_be_bytes());
+    both
 }
 
 /// A length of something in memory, as the 32 bits that the format has for it.

@@ -25,22 +25,22 @@ const DATES: u8 = 2 | 4 | 8;
 
 /// Fields of a directory's record for itself.
 pub(super) fn itself() -> Vec<u8> {
-    let mut out = field(b"SP", &[&[0xbe, 0xef, 0]]);
+    let mut out = field(*b"SP", &[&[0xbe, 0xef, 0]]);
     out.extend(parent());
-    out.extend(field(b"CE", &[&both32(CONTINUATION), &both32(0), &both32(small(continuation().len()))]));
+    out.extend(field(*b"CE", &[&both32(CONTINUATION), &both32(0), &both32(small(continuation().len()))]));
     out
 }
 
 /// Fields of a directory's record for its parent.
 pub(super) fn parent() -> Vec<u8> {
-    [field(b"RR", &[&[HAS_MODE | HAS_DATES]]), posix(DIRECTORY_MODE, 2), dates()].concat()
+    [field(*b"RR", &[&[HAS_MODE | HAS_DATES]]), posix(DIRECTORY_MODE, 2), dates()].concat()
 }
 
 /// Fields of a file's record.
 pub(super) fn file(name: &str) -> Vec<u8> {
     [
-        field(b"RR", &[&[HAS_MODE | HAS_NAME | HAS_DATES]]),
-        field(b"NM", &[&[0], name.as_bytes()]),
+        field(*b"RR", &[&[HAS_MODE | HAS_NAME | HAS_DATES]]),
+        field(*b"NM", &[&[0], name.as_bytes()]),
         posix(FILE_MODE, 1),
         dates(),
     ]
@@ -50,21 +50,21 @@ pub(super) fn file(name: &str) -> Vec<u8> {
 /// What the root directory's first record had no room for.
 pub(super) fn continuation() -> Vec<u8> {
     let lengths = [byte(EDITION.len()), byte(DESCRIPTION.len()), byte(SOURCE.len()), 1];
-    let out = field(b"ER", &[&lengths, EDITION, DESCRIPTION, SOURCE]);
+    let out = field(*b"ER", &[&lengths, EDITION, DESCRIPTION, SOURCE]);
     debug_assert!(out.len() <= SECTOR, "the continuation is one sector");
     out
 }
 
 /// Mode and number of links; root's user and group.
 fn posix(mode: u32, links: u32) -> Vec<u8> {
-    field(b"PX", &[&both32(mode), &both32(links), &both32(0), &both32(0)])
+    field(*b"PX", &[&both32(mode), &both32(links), &both32(0), &both32(0)])
 }
 
 fn dates() -> Vec<u8> {
-    field(b"TF", &[&[DATES], &DATE, &DATE, &DATE])
+    field(*b"TF", &[&[DATES], &DATE, &DATE, &DATE])
 }
 
-fn field(letters: &[u8; 2], data: &[&[u8]]) -> Vec<u8> {
+fn field(letters: [u8; 2], data: &[&[u8]]) -> Vec<u8> {
     let data = data.concat();
     let header = [letters[0], letters[1], byte(4 + data.len()), 1];
     [&header[..], &data].concat()

@@ -175,10 +175,13 @@ fn out(command: &mut Command) -> Result<String, String> {
     }
 }
 
+/// Whether root may do here what a cage takes: containers often may not.
 fn may_unshare() -> bool {
-    let probe = "mount -t tmpfs probe /run";
+    const PROBE: &str = "set -e; mount -t tmpfs probe /run; mount -t sysfs probe /sys; \
+        mkdir /run/up /run/work; \
+        mount -t overlay -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work probe /etc";
     let mut unshare = Command::new("unshare");
-    unshare.args(["--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "sh", "-c", probe]);
+    unshare.args(["--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "sh", "-c", PROBE]);
     is_root() && unshare.output().is_ok_and(|out| out.status.success())
 }
 

@@ -1,4 +1,9 @@
 //! The seed as others read it: a reader of our own, isoinfo, and Debian's cloud-init.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "all of this is test code: a failure shall stop the test where it happens"
+)]
 
 mod cloud_init;
 mod fixture;

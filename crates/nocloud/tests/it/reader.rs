@@ -104,14 +104,14 @@ fn rock_ridge_name(record: &[u8]) -> String {
     let mut found = None;
     let mut mode = None;
     while rest.len() >= 4 {
-        let (field, more) = rest.split_at(usize::from(rest[2]));
+        let (field, others) = rest.split_at(usize::from(rest[2]));
         assert_eq!(field[3], 1, "version of a field");
         match &field[..2] {
             b"NM" => found = Some(text(&field[5..])),
             b"PX" => mode = Some(both32(&field[4..])),
             _ => {}
         }
-        rest = more;
+        rest = others;
     }
     assert_eq!(mode, Some(0o100_400), "secrets are for root");
     found.expect("a name in Rock Ridge")

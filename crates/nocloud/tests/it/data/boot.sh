@@ -12,9 +12,11 @@ cloud_config_modules: [runcmd]
 cloud_final_modules: [scripts-user]
 system_info:
   distro: debian
-  network: {renderers: [netplan, networkd]}
+  network: {renderers: [networkd, netplan, eni]}
   paths: {cloud_dir: /var/lib/cloud, run_dir: /run/cloud-init, templates_dir: /etc/cloud/templates}
 CFG
+# Only a fresh /sys shows the cards of this network namespace.
+mount -t sysfs sysfs /sys
 ip link add eth7 address bc:24:11:00:00:00 type veth peer name other
 for stage in "init --local" init "modules --mode=config" "modules --mode=final"; do
     # shellcheck disable=SC2086
@@ -22,4 +24,4 @@ for stage in "init --local" init "modules --mode=config" "modules --mode=final";
 done
 cat /run/told
 ip -brief link show eth0 >> /run/log 2>&1 && echo "card eth0" || { cat /run/log >&2; cat /var/log/cloud-init.log >&2; }
-find /etc/netplan /etc/systemd/network -name '*cloud-init*' -exec cat {} +
+find /etc/systemd /etc/netplan /etc/network -name '*cloud-init*' -exec cat {} + 2>> /run/log || true
