@@ -243,6 +243,9 @@ fn recorded(want: &Desired, seen: &Observed, inventory: &Inventory, vmid: Vmid) 
     let config = match config(seen, vmid) {
         Seen::Known(config) => config,
         Seen::Unasked => {
+            if let Some(settled) = settled_at_a_glance(want, seen, row) {
+                return settled;
+            }
             let ask = Look::Config { node: row.node.clone(), vmid, fresh: Fresh::Cached };
             return look(ask, Note::NotVisibleYet(vmid));
         }
@@ -263,4 +266,28 @@ fn recorded(want: &Desired, seen: &Observed, inventory: &Inventory, vmid: Vmid) 
         Some(guest) if seen.recorded.uuid.is_none() => record(guest, row, seen),
         Some(guest) => run::plan(want, seen, inventory, &run::Vm { guest, row, config }),
     }
+}
+
+/// A machine that needs nothing done is not asked for its configuration: the shared reading shows it running under our
+/// name. That is no proof that it is ours, and none is needed to leave it alone.
+fn settled_at_a_glance(want: &Desired, seen: &Observed, row: &GuestRow) -> Option<Plan> {
+    let recorded = &seen.recorded;
+    let idle = recorded.provisioned
+        && recorded.uuid.is_some()
+        && seen.runs(row)
+        && row.lock.is_none()
+        && row.name.as_deref() == Some(want.identity.name.as_str());
+    let facts = || Facts {
+        node: Some(row.node.clone()),
+        uuid: recorded.uuid,
+        addresses: recorded.addresses.values().flatten().copied().collect(),
+        bootstrapped: recorded.bootstrapped,
+        ready: true,
+    };
+    let note = match (recorded.seed_removed, seen.node_joined) {
+        (true, _) => Note::Settled { vmid: row.vmid },
+        (false, false) => Note::AwaitsNode { vmid: row.vmid },
+        (false, true) => return None,
+    };
+    idle.then(|| Plan::rest(note, facts(), Again::OnChange))
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use desired::{Cloning, Desired, Identity, Invalid, Nic, provider_uuid};
 pub use network::{mac, network_config};
-pub use note::Note;
+pub use note::{Note, Truth};
 pub use observed::{AgentAddress, Answers, Backoff, CloudInit, Done, Observed, Recorded, Task};
 pub use prepare::TAG_SEED;
 pub use step::{CloneOrder, Facts, Fresh, Look, Plan, Step};

@@ -8,6 +8,17 @@ use pve_types::{NodeName, Upid, Vmid};
 use super::Invalid;
 use crate::{Severity, placement, template};
 
+/// What a condition says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// `True`.
+    True,
+    /// `False`.
+    False,
+    /// `Unknown`.
+    Unknown,
+}
+
 /// Why a plan is what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -148,6 +159,22 @@ impl Note {
             Self::Lost(_) => R::VirtualMachineNotFound,
             Self::Locked { .. } => R::VirtualMachineLocked,
             Self::Failed { doing, .. } => *doing,
+        }
+    }
+
+    /// What the conditions say; `None`: as they are.
+    ///
+    /// Of a machine that was provisioned once, only a VM that is proven gone makes it false: a MachineHealthCheck
+    /// replaces machines on that, and must not on a VM that could not be looked at, is locked or is being started.
+    pub fn truth(&self, provisioned: bool) -> Option<Truth> {
+        match self {
+            Self::Settled { .. } | Self::AwaitsNode { .. } => Some(Truth::True),
+            Self::Lost(_) => Some(Truth::False),
+            Self::Gone | Self::Stopping(_) | Self::Destroying(_) => Some(Truth::False),
+            Self::TaskRuns(_) | Self::RemovingSeed(_) if provisioned => None,
+            _ if provisioned => Some(Truth::Unknown),
+            Self::TaskRuns(_) => None,
+            _ => Some(Truth::False),
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::MachineReason;
 use pve_types::{GuestConfig, NodeName, SmbiosUuid, Upid, Vmid};
 
 use crate::Seen;
-use crate::inventory::Inventory;
+use crate::inventory::{GuestRow, Inventory};
 
 /// What was seen.
 #[derive(Debug, Clone)]
@@ -24,13 +25,15 @@ pub struct Observed {
     /// What Kubernetes holds of earlier passes.
     pub recorded: Recorded,
     /// What Proxmox VE holds, as one shared reading tells.
-    pub inventory: Seen<Inventory>,
+    pub inventory: Seen<Arc<Inventory>>,
     /// The task that an earlier pass started, while it runs or cannot be read. A failed one shows in `backoff`.
     pub task: Seen<Task>,
     /// A step that failed lately.
     pub backoff: Option<Backoff>,
     /// What tasks of ours are known to have done.
     pub done: Done,
+    /// Whether the VM runs, where a task of ours tells that later than the inventory.
+    pub power: Option<bool>,
     /// Answers to [`super::Look`]s.
     pub answers: Answers,
     /// VMIDs that other machines reserved.
@@ -132,4 +135,11 @@ pub enum CloudInit {
     None,
     /// It failed.
     Failed(String),
+}
+
+impl Observed {
+    /// Whether the VM runs, by what is known last.
+    pub fn runs(&self, row: &GuestRow) -> bool {
+        self.power.or(row.running) == Some(true)
+    }
 }

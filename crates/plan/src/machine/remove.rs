@@ -100,7 +100,7 @@ fn owned_vm(seen: &Observed, inventory: &Inventory, guest: Owned, row: &GuestRow
         let lock = row.lock.clone().unwrap_or_else(|| "unknown".into());
         return Plan::rest(Note::Locked { vmid, lock }, facts, Again::After(Duration::from_secs(5)));
     }
-    if row.running == Some(true) {
+    if seen.runs(row) {
         return Plan::order(Step::Stop { guest, node }, Note::Stopping(vmid), facts);
     }
     if !seen.recorded.seed_removed

@@ -36,7 +36,7 @@ pub(super) fn plan(want: &Desired, seen: &Observed, inventory: &Inventory, vm: &
     if let Some(lock) = vm.config.lock.clone() {
         return Plan::rest(Note::Locked { vmid, lock }, facts, Again::After(Duration::from_secs(10)));
     }
-    if vm.row.running == Some(true) {
+    if seen.runs(vm.row) {
         return running(want, seen, vm, facts);
     }
     if !seen.recorded.provisioned
