@@ -143,7 +143,8 @@ mod test {
 
     #[tokio::test]
     async fn a_look_that_hangs_counts_against_the_limit() {
-        let error = eventually(Duration::from_millis(50), std::future::pending::<Result<(), NotYet>>).await.unwrap_err();
+        let error =
+            eventually(Duration::from_millis(50), std::future::pending::<Result<(), NotYet>>).await.unwrap_err();
         assert!(error.to_string().contains("did not come back"), "{error}");
     }
 }

@@ -9,8 +9,8 @@
 //! What it assumes: Linux, and for the leash root and util-linux. It is a development tool: nothing shipped links it,
 //! but `oxmox demo` behind its feature.
 
-pub mod capi;
 mod cache;
+pub mod capi;
 mod control_plane;
 mod eventually;
 pub mod leash;

@@ -8,6 +8,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context as _, Result};
 use testkit::leash::{self, Leash, Scope};
+use testkit::requirements;
 
 /// Run a command in private namespaces with no way out, where real control planes and nodes may run (needs root).
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,12 @@ pub(crate) struct InitArgs {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if !leash::inside() {
+        requirements::ensure(&requirements::LEASH, &|words| {
+            // Nobody to tell is no reason not to go on.
+            let _ = writeln!(std::io::stderr(), "{words}");
+        })?;
+    }
     let leash = Leash::new(&args.name)?;
     block_on(leash.run(&args.command)).map(exit_code)
 }

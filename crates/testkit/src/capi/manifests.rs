@@ -21,7 +21,7 @@ spec: { clusterName: probe, selector: { matchLabels: { probe: probe } }, checks:
 apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
 kind: KubeadmConfig
 metadata: { name: probe, namespace: default }
-spec: {}
+spec: { format: cloud-config }
 ---
 apiVersion: controlplane.cluster.x-k8s.io/v1beta2
 kind: KubeadmControlPlane
@@ -30,7 +30,7 @@ spec:
   replicas: 1
   version: v1.36.3
   machineTemplate: { spec: { infrastructureRef: { apiGroup: infrastructure.cluster.x-k8s.io, kind: ProbeMachineTemplate, name: probe } } }
-  kubeadmConfigSpec: {}
+  kubeadmConfigSpec: { format: cloud-config }
 "#;
 
 /// One value for each manager.

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-pub use self::authority::{Authority, Certificate, Identity};
 pub(crate) use self::authority::write_secret;
+pub use self::authority::{Authority, Certificate, Identity};
 use self::kubeconfig::{Credential, kubeconfig};
 pub use self::options::{Controllers, Options, Ports, free_port};
 pub(crate) use self::ready::{client, look};
@@ -245,16 +245,23 @@ fn write_certificates(options: &Options, pki: &Path) -> Result<Authority> {
     authority.write(pki, "ca")?;
     front_proxy.write(pki, "front-proxy-ca")?;
     authority::write_service_account_keys(pki)?;
-    let mut names: Vec<String> =
-        ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
-            .map(str::to_owned)
-            .to_vec();
+    let mut names: Vec<String> = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     names.extend(options.names.iter().cloned());
     let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), options.service_address()?];
     if !addresses.contains(&options.address) {
         addresses.push(options.address);
     }
-    authority.sign(&Identity::Server { name: "kube-apiserver".to_owned(), names, addresses })?.write(pki, "apiserver")?;
+    authority
+        .sign(&Identity::Server { name: "kube-apiserver".to_owned(), names, addresses })?
+        .write(pki, "apiserver")?;
     authority
         .sign(&Identity::client("kube-apiserver-kubelet-client", &["system:masters"]))?
         .write(pki, "apiserver-kubelet-client")?;

@@ -60,7 +60,8 @@ pub(super) async fn default_service_account(plane: &mut ControlPlane) -> Result<
 
 /// One GET that must say 200.
 pub(crate) async fn look(client: &reqwest::Client, url: &str) -> Result<(), NotYet> {
-    let answer = client.get(url).send().await.map_err(|error| NotYet::because(format!("{:#}", anyhow::Error::new(error))))?;
+    let answer =
+        client.get(url).send().await.map_err(|error| NotYet::because(format!("{:#}", anyhow::Error::new(error))))?;
     if answer.status().is_success() {
         return Ok(());
     }

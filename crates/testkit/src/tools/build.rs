@@ -44,11 +44,7 @@ impl Report<'_> {
     }
 }
 
-pub(super) fn build(
-    cache: &Path,
-    missing: &[Tool],
-    progress: &dyn Fn(Progress),
-) -> Result<BTreeMap<Tool, PathBuf>> {
+pub(super) fn build(cache: &Path, missing: &[Tool], progress: &dyn Fn(Progress)) -> Result<BTreeMap<Tool, PathBuf>> {
     let report = |index: usize| Report {
         tool: missing[index],
         number: index + 1,

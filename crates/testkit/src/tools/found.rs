@@ -62,8 +62,7 @@ fn fits(words: &str, wanted: &str, fit: Fit) -> bool {
 
 /// `v1.36.3` or `1.36.3`; anything after that makes it another version.
 fn numbers(word: &str) -> Option<[u32; 3]> {
-    let parts: Vec<u32> =
-        word.trim_start_matches('v').split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let parts: Vec<u32> = word.trim_start_matches('v').split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
     parts.try_into().ok()
 }
 

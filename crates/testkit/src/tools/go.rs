@@ -61,8 +61,12 @@ fn without_direct(proxy: &str) -> String {
 }
 
 fn version(program: &Path) -> Option<[u32; 3]> {
-    let output =
-        Command::new(program).args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").stdin(Stdio::null()).output().ok()?;
+    let output = Command::new(program)
+        .args(["env", "GOVERSION"])
+        .env("GOTOOLCHAIN", "local")
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
     parse(String::from_utf8_lossy(&output.stdout).trim())
 }
 

@@ -26,7 +26,7 @@ spec:
   replicas: 2
   version: v1.36.3
   machineTemplate: { spec: { infrastructureRef: { apiGroup: infrastructure.cluster.x-k8s.io, kind: ProxmoxMachineTemplate, name: even } } }
-  kubeadmConfigSpec: {}
+  kubeadmConfigSpec: { format: cloud-config }
 ";
 
 #[tokio::test]
@@ -51,10 +51,11 @@ async fn cluster_api_takes_a_cluster_and_refuses_a_bad_one() {
     assert!(finalizers.contains("cluster.cluster.x-k8s.io"), "{finalizers}");
 
     let error = plane.apply(EVEN_CONTROL_PLANE).await.unwrap_err().to_string();
-    assert!(error.contains("denied the request") && error.contains("odd"), "{error}");
+    assert!(error.contains("cannot be an even number"), "{error}");
 
     // Conversion: the same object as the older contract shows it.
-    let old = plane.kubectl(&["get", "clusters.v1beta1.cluster.x-k8s.io", "first", "-o", "jsonpath={.apiVersion}"]).await;
+    let old =
+        plane.kubectl(&["get", "clusters.v1beta1.cluster.x-k8s.io", "first", "-o", "jsonpath={.apiVersion}"]).await;
     assert_eq!(old.unwrap(), "cluster.x-k8s.io/v1beta1");
 
     capi.stop().await.unwrap();

@@ -1,0 +1,3 @@
+//! xtask as people run it.
+
+mod lab;
