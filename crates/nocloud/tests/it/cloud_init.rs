@@ -8,12 +8,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use crate::room::{Room, cache, program};
 
 const PYTHON: &str = "/usr/bin/python3";
 
 /// A cloud-init to ask.
+#[derive(Clone)]
 pub(crate) struct CloudInit {
     /// Where its packages are unpacked.
     root: PathBuf,
@@ -41,8 +43,18 @@ mount -t tmpfs -o mode=755 run /run
 exec "$@"
 "#;
 
+/// Only root can give what was converted to systemd's user, and nobody asks here whose it is.
+const WITHOUT_CHOWN: &str = "import os, sys; os.chown = lambda *_, **__: None; \
+    from cloudinit.cmd.main import main; sys.exit(main(sys.argv))";
+
 /// The cloud-init to test with, or why there is none.
 pub(crate) fn find() -> Result<CloudInit, String> {
+    // Looked for once: a mirror that doesn't answer takes its time.
+    static FOUND: OnceLock<Result<CloudInit, String>> = OnceLock::new();
+    FOUND.get_or_init(look).clone()
+}
+
+fn look() -> Result<CloudInit, String> {
     if !Path::new(PYTHON).is_file() {
         return Err(format!("no {PYTHON}"));
     }
@@ -65,8 +77,11 @@ impl CloudInit {
 
     /// Runs `cloud-init` with these arguments.
     pub(crate) fn run(&self, room: &Room, arguments: &[&str]) -> Output {
-        let command = [&[PYTHON, "-m", "cloudinit.cmd.main"], arguments].concat();
-        self.caged(room, &command)
+        let start: &[&str] = match self.cage {
+            Cage::Namespaces => &[PYTHON, "-m", "cloudinit.cmd.main"],
+            Cage::Rights => &[PYTHON, "-c", WITHOUT_CHOWN],
+        };
+        self.caged(room, &[start, arguments].concat())
     }
 
     /// Runs a Python program with what cloud-init has to import.
@@ -91,10 +106,15 @@ impl CloudInit {
         };
         out.args(&command[1..]);
         out.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        out.env("LANG", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1");
+        out.env("LANG", "C.UTF-8").env("PYTHONPYCACHEPREFIX", pycache());
         out.env("PYTHONPATH", self.root.join("usr/lib/python3/dist-packages"));
         out.output().unwrap()
     }
+}
+
+/// What Python compiled, for the next run: outside the packages, which stay as they are.
+fn pycache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("nocloud-pycache")
 }
 
 fn has_cloud_init(root: &Path) -> bool {
@@ -167,12 +187,13 @@ fn apt() -> Command {
 }
 
 fn out(command: &mut Command) -> Result<String, String> {
-    let out = command.output().map_err(|err| format!("{command:?}: {err}"))?;
+    let name = command.get_program().to_string_lossy().into_owned();
+    let out = command.output().map_err(|err| format!("{name}: {err}"))?;
     if out.status.success() {
-        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
-    } else {
-        Err(format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr).trim()))
+        return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
     }
+    let words = String::from_utf8_lossy(&out.stderr);
+    Err(format!("{name}: {}", words.lines().next().unwrap_or("failed without a word")))
 }
 
 /// Whether root may do here what a cage takes: containers often may not.
