@@ -92,11 +92,19 @@ pub struct Timeouts {
     pub answer: Duration,
     /// For an upload as a whole.
     pub upload: Duration,
+    /// How old a ticket may grow before it is renewed. Proxmox takes it for two hours.
+    pub ticket: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(40), upload: Duration::from_mins(10) }
+        Self {
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(40),
+            upload: Duration::from_mins(10),
+            // A quarter of an hour is left for clocks that differ.
+            ticket: Duration::from_mins(105),
+        }
     }
 }
 

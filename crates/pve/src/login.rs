@@ -14,15 +14,12 @@ use crate::error::{Error, Refused};
 use crate::refusal::Refusal;
 use crate::transport::Transport;
 
-/// A ticket lives for two hours; a quarter of an hour is left for clocks that differ.
-const RENEW_AFTER: Duration = Duration::from_mins(105);
-
 const CSRF: HeaderName = HeaderName::from_static("csrfpreventiontoken");
 
 /// How we show who we are.
 pub(crate) enum Login {
     Token(Pass),
-    Password { user: String, password: SecretString, ticket: Mutex<Option<Pass>> },
+    Password { user: String, password: SecretString, lasts: Duration, ticket: Mutex<Option<Pass>> },
 }
 
 /// What goes into a call's headers.
@@ -64,7 +61,7 @@ fn secret_header(text: &str) -> Option<HeaderValue> {
 }
 
 impl Login {
-    pub(crate) fn new(auth: Auth) -> Result<Self, ConfigError> {
+    pub(crate) fn new(auth: Auth, lasts: Duration) -> Result<Self, ConfigError> {
         let empty = |name: &str, secret: &SecretString| {
             secret
                 .expose_secret()
@@ -91,21 +88,21 @@ impl Login {
                     return Err(ConfigError::User { user });
                 }
                 empty(&user, &password)?;
-                Ok(Self::Password { user, password, ticket: Mutex::new(None) })
+                Ok(Self::Password { user, password, lasts, ticket: Mutex::new(None) })
             }
         }
     }
 
     /// A pass that should do; `refused` is one that Proxmox has just turned down.
     pub(crate) async fn pass(&self, via: &Transport, refused: Option<&Pass>) -> Result<Pass, Error> {
-        let (user, password, ticket) = match self {
+        let (user, password, lasts, ticket) = match self {
             Self::Token(pass) => return Ok(pass.clone()),
-            Self::Password { user, password, ticket } => (user, password, ticket),
+            Self::Password { user, password, lasts, ticket } => (user, password, lasts, ticket),
         };
         // Held while asking, so that many calls wait for one ticket.
         let mut held = ticket.lock().await;
         if let Some(pass) = &*held {
-            let young = pass.since.is_some_and(|s| s.elapsed() < RENEW_AFTER);
+            let young = pass.since.is_some_and(|s| s.elapsed() < *lasts);
             if young && refused.is_none_or(|r| r.since != pass.since) {
                 return Ok(pass.clone());
             }

@@ -115,10 +115,12 @@ impl Client {
 
     /// Deletes a volume, attached or not. `None` when Proxmox did it at once.
     pub async fn delete_volume(&self, node: &NodeName, volume: &VolumeId) -> Result<Option<Upid>, Error> {
-        // The name alone would do, but its first segment must not be taken for another storage's.
-        let full = volume.to_string();
-        let values = [node.as_str(), volume.storage.as_str(), &full];
         let template = "/nodes/{node}/storage/{storage}/content/{volume}";
+        let [node, storage] = [node.as_str(), volume.storage.as_str()];
+        // The storage's name in front, for the volume's own may hold a colon; but it must not make a
+        // first segment out of nothing.
+        Call::delete(template, &[node, storage, &volume.name])?;
+        let values = [node, storage, &volume.to_string()];
         self.fetch(Call::delete(template, &values)?).await
     }
 }

@@ -87,7 +87,7 @@ impl Transport {
             http,
             doors: urls.into_iter().map(|url| Door { url, gate: Semaphore::new(calls_in_flight.get()) }).collect(),
             preferred: AtomicUsize::new(0),
-            login: Login::new(auth)?,
+            login: Login::new(auth, timeouts.ticket)?,
             timeouts,
             calls: Mutex::new(BTreeMap::new()),
         })
@@ -190,6 +190,8 @@ impl Transport {
             }
             None if in_body => request
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                // Without parameters too: a gateway may ask for it (411).
+                .header(header::CONTENT_LENGTH, form.len())
                 .body(form)
                 .timeout(self.timeouts.answer),
             None => request.timeout(self.timeouts.answer),
