@@ -1,0 +1,136 @@
+//! Reading and changing a VM's configuration over the API.
+
+use serde_json::{Map, Value, json};
+
+use super::config_change::{self, apply, check, early};
+use super::{Call, Done, Outcome, Stop, now};
+use crate::http::fail::Fail;
+use crate::jobs::Job;
+use crate::schema::{Kind, Schema};
+use crate::state::World;
+use crate::state::guest::{Config, Pending};
+
+/// A stored text as JSON shows it: numbers for what the schema calls integer or boolean.
+pub(crate) fn shown(schema: &Schema, key: &str, value: &str) -> Value {
+    if key == "cipassword" {
+        return json!("**********");
+    }
+    let method = schema.methods.iter().find(|m| m.verb == "PUT" && m.path.ends_with("/qemu/{vmid}/config"));
+    let kind = method.and_then(|m| m.params.get(key)).map(|p| p.kind);
+    match kind {
+        Some(Kind::Integer | Kind::Boolean) => value.parse::<i64>().map_or_else(|_| json!(value), |n| json!(n)),
+        Some(Kind::Number | Kind::String | Kind::Array) | None => json!(value),
+    }
+}
+
+fn object(schema: &Schema, config: &Config) -> Map<String, Value> {
+    config.iter().map(|(k, v)| (k.clone(), shown(schema, k, v))).collect()
+}
+
+pub(crate) fn get(world: &mut World, call: &Call<'_>) -> Outcome {
+    let guest = world.guest(call.node(), call.vmid())?;
+    if let Some(name) = call.get("snapshot") {
+        if call.flag("current") {
+            return Err(Fail::param("snapshot", "cannot use 'snapshot' parameter with 'current'").into());
+        }
+        let snapshot = guest.snapshots.get(name);
+        let snapshot = snapshot.ok_or_else(|| Fail::die(format!("snapshot '{name}' does not exist")))?;
+        let mut data = object(call.schema, &snapshot.config);
+        data.insert("digest".to_owned(), json!(guest.digest()));
+        return now(Value::Object(data));
+    }
+    let config = if call.flag("current") { guest.config.clone() } else { guest.future() };
+    let mut data = object(call.schema, &config);
+    data.insert("digest".to_owned(), json!(guest.digest()));
+    if let Some(parent) = &guest.parent {
+        data.insert("parent".to_owned(), json!(parent));
+    }
+    now(Value::Object(data))
+}
+
+pub(crate) fn pending(world: &mut World, call: &Call<'_>) -> Outcome {
+    let guest = world.guest(call.node(), call.vmid())?;
+    let mut rows = Vec::new();
+    for (key, value) in &guest.config {
+        let mut row = json!({"key": key, "value": shown(call.schema, key, value)});
+        match guest.pending.get(key) {
+            Some(Pending::Set(new)) => row["pending"] = shown(call.schema, key, new),
+            Some(Pending::Delete { force }) => row["delete"] = json!(if *force { 2 } else { 1 }),
+            None => {}
+        }
+        rows.push(row);
+    }
+    for (key, change) in guest.pending.iter().filter(|(k, _)| !guest.config.contains_key(*k)) {
+        if let Pending::Set(new) = change {
+            rows.push(json!({"key": key, "pending": shown(call.schema, key, new)}));
+        }
+    }
+    rows.push(json!({"key": "digest", "value": guest.digest()}));
+    now(Value::Array(rows))
+}
+
+/// The clean-up after a stop may hold the lock file.
+pub(crate) fn lock(world: &World, vmid: u32) -> Result<(), Stop> {
+    let held = world.guests.get(&vmid).is_some_and(|g| g.locked_until > world.now);
+    if held {
+        let file = format!("/var/lock/qemu-server/lock-{vmid}.conf");
+        return Err(Stop::Retry(10.0, Fail::die(format!("can't lock file '{file}' - got timeout"))));
+    }
+    Ok(())
+}
+
+pub(crate) fn put(world: &mut World, call: &Call<'_>) -> Outcome {
+    let (node, vmid) = (call.node(), call.vmid());
+    shape(call, world)?;
+    check(world, call.schema, call.who, node, vmid, &call.params, None)?;
+    world.guest(node, vmid)?;
+    lock(world, vmid)?;
+    apply(world, call.schema, node, vmid, &call.params)?;
+    now(Value::Null)
+}
+
+/// What is refused before anybody's right is looked at.
+fn shape(call: &Call<'_>, world: &World) -> Result<(), Fail> {
+    let steering = ["delete", "revert"].iter().any(|k| call.params.contains_key(*k));
+    if !steering && config_change::configuration(&call.params).is_empty() {
+        return Err(Fail::die("no options specified"));
+    }
+    world.guest(call.node(), call.vmid()).map(|_| ())
+}
+
+pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
+    let (node, vmid) = (call.node(), call.vmid());
+    shape(call, world)?;
+    check(world, call.schema, call.who, node, vmid, &call.params, None)?;
+    early(world, node, vmid, &call.params)?;
+    let mut change = call.params.clone();
+    let waits = change.remove("background_delay").is_some();
+    change.remove("node");
+    change.remove("vmid");
+    let words: Vec<String> =
+        config_change::configuration(&change).iter().map(|(k, v)| format!("-{k} {v}")).collect();
+    let job = Job::Configure { vmid, node: node.to_owned(), change: change.clone() };
+    if waits {
+        return match apply(world, call.schema, node, vmid, &change) {
+            Ok(()) => Ok(Done::After(world.pace.of("config"), Box::new(Ok(Value::Null)))),
+            Err(fail) => Err(Fail::die(format!("failed to update VM {vmid}: {}", fail.line())).into()),
+        };
+    }
+    let after = world.pace.of("config");
+    let upid = world.spawn(node, "qmconfig", &vmid.to_string(), call.who, job, after);
+    world.log(&upid, format!("update VM {vmid}: {}", words.join(" ")));
+    now(json!(upid))
+}
+
+pub(crate) fn unlink(world: &mut World, call: &Call<'_>) -> Outcome {
+    let (node, vmid) = (call.node(), call.vmid());
+    let mut change = Config::from([("delete".to_owned(), call.str("idlist").to_owned())]);
+    if call.flag("force") {
+        change.insert("force".to_owned(), "1".to_owned());
+    }
+    check(world, call.schema, call.who, node, vmid, &change, None)?;
+    world.guest(node, vmid)?;
+    lock(world, vmid)?;
+    apply(world, call.schema, node, vmid, &change)?;
+    now(Value::Null)
+}

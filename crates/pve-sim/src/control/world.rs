@@ -1,0 +1,131 @@
+//! Looking at the world, loading one, and meddling behind everybody's back.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{Door, ok, refuse};
+use crate::record::Record;
+use crate::state::World;
+
+/// The whole state.
+pub(super) async fn state(State(shared): Door) -> Response {
+    let mut world = shared.world();
+    world.advance(shared.now());
+    match serde_json::to_value(&*world) {
+        Ok(value) => ok(value),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// Replaces the state by one that was saved; the bytes of uploads and the attached program stay.
+pub(super) async fn load(State(shared): Door, Json(body): Json<Value>) -> Response {
+    let loaded: World = match serde_json::from_value(body) {
+        Ok(world) => world,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let mut world = shared.world();
+    let old = std::mem::replace(&mut *world, loaded);
+    world.contents = old.contents;
+    world.hook = old.hook;
+    world.advance(shared.now());
+    shared.changed.notify_waiters();
+    ok(json!({"guests": world.guests.len()}))
+}
+
+pub(super) async fn counters(State(shared): Door) -> Response {
+    ok(shared.record().counters())
+}
+
+/// Forgets counters and trace.
+pub(super) async fn reset(State(shared): Door) -> Response {
+    *shared.record() = Record::default();
+    ok(Value::Null)
+}
+
+pub(super) async fn trace(State(shared): Door) -> Response {
+    ok(shared.record().trace())
+}
+
+/// The statistics daemon makes its round now.
+pub(super) async fn tick(State(shared): Door) -> Response {
+    let mut world = shared.world();
+    world.advance(shared.now());
+    world.publish();
+    ok(Value::Null)
+}
+
+/// The VM is gone, with its disks, as if somebody else had destroyed it.
+pub(super) async fn destroy(State(shared): Door, Path(vmid): Path<u32>) -> Response {
+    let mut world = shared.world();
+    world.advance(shared.now());
+    let Some(guest) = world.guests.get(&vmid) else {
+        return refuse(StatusCode::NOT_FOUND, "no such VM");
+    };
+    let (node, running) = (guest.node.clone(), guest.run.as_ref().map(|r| r.id.clone()));
+    if let Some(run) = running {
+        world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
+    }
+    let owned: Vec<String> = world.volumes.iter().filter(|v| v.vmid == Some(vmid)).map(|v| v.volid()).collect();
+    for volid in owned {
+        world.volumes.remove(&volid, &node);
+    }
+    world.cluster.ha.remove(&format!("vm:{vmid}"));
+    world.forget(vmid);
+    shared.changed.notify_waiters();
+    ok(Value::Null)
+}
+
+/// The VM's process dies.
+pub(super) async fn power_off(State(shared): Door, Path(vmid): Path<u32>) -> Response {
+    let mut world = shared.world();
+    world.advance(shared.now());
+    let Some(run) = world.guests.get(&vmid).and_then(|g| g.run.as_ref()).map(|r| r.id.clone()) else {
+        return refuse(StatusCode::NOT_FOUND, "no such VM, or it is off");
+    };
+    world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
+    world.powered_off(vmid);
+    shared.changed.notify_waiters();
+    ok(Value::Null)
+}
+
+/// The node loses its power, and with it its VMs.
+pub(super) async fn node_down(State(shared): Door, Path(node): Path<String>) -> Response {
+    let mut world = shared.world();
+    world.advance(shared.now());
+    match world.node_mut(&node) {
+        Some(found) => found.online = false,
+        None => return refuse(StatusCode::NOT_FOUND, "no such node"),
+    }
+    let here: Vec<(u32, String)> = world
+        .guests
+        .values()
+        .filter(|g| g.node == node)
+        .filter_map(|g| g.run.as_ref().map(|r| (g.vmid, r.id.clone())))
+        .collect();
+    for (vmid, run) in here {
+        world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
+        world.powered_off(vmid);
+    }
+    shared.changed.notify_waiters();
+    ok(Value::Null)
+}
+
+pub(super) async fn node_up(State(shared): Door, Path(node): Path<String>) -> Response {
+    let mut world = shared.world();
+    world.advance(shared.now());
+    let now = world.now;
+    match world.node_mut(&node) {
+        Some(found) => {
+            if !found.online {
+                found.booted = now;
+            }
+            found.online = true;
+        }
+        None => return refuse(StatusCode::NOT_FOUND, "no such node"),
+    }
+    shared.changed.notify_waiters();
+    ok(Value::Null)
+}

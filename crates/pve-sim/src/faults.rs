@@ -1,0 +1,199 @@
+//! Faults on order: rules that make calls go wrong.
+//!
+//! A rule matches calls, counts them, and at the `nth` (and the `times` - 1 after it) does what it says.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// Which calls a rule is about; what is left out matches everything.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Match {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    /// A path after the format, `*` for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vmid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// Only POST, PUT and DELETE.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    writes: bool,
+}
+
+/// What happens to a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Then {
+    /// Nothing is done; this is answered.
+    Refuse { status: u16, message: String },
+    /// Nothing is done, the connection is closed.
+    DropBefore,
+    /// It is done, the connection is closed without an answer.
+    AnswerLost,
+    /// It is done, the answer never comes until the rule is gone.
+    Hold,
+    /// It is done after so many milliseconds.
+    Delay(u64),
+    /// It is done, and the task it starts fails with this text.
+    TaskFails(String),
+    /// It is done, and answered as by a proxy that lost patience.
+    Status(u16),
+}
+
+/// A rule as it is posted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    #[serde(default, rename = "match")]
+    of: Match,
+    #[serde(default = "one")]
+    nth: u64,
+    /// 0 for ever.
+    #[serde(default = "one")]
+    times: u64,
+    then: Then,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[derive(Debug)]
+struct Kept {
+    id: u64,
+    rule: Rule,
+    seen: u64,
+    fired: Arc<watch::Sender<Vec<Value>>>,
+}
+
+/// All rules.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    rules: Vec<Kept>,
+    last_id: u64,
+}
+
+/// A call as rules see it.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) now: f64,
+}
+
+/// A rule that fires; dropped rules close `gone`.
+#[derive(Debug)]
+pub(crate) struct Fired {
+    pub(crate) id: u64,
+    pub(crate) then: Then,
+    pub(crate) gone: watch::Receiver<Vec<Value>>,
+}
+
+impl Match {
+    fn fits(&self, call: &Seen<'_>) -> bool {
+        let after = |word: &str| {
+            let mut parts = call.path.split('/');
+            parts.by_ref().find(|p| *p == word).and_then(|_| parts.next()).map(str::to_owned)
+        };
+        self.method.as_deref().is_none_or(|m| m == "*" || m.eq_ignore_ascii_case(call.method))
+            && (!self.writes || call.method != "GET")
+            && self.path.as_deref().is_none_or(|p| glob(p, call.path))
+            && self.node.as_deref().is_none_or(|n| after("nodes").as_deref() == Some(n))
+            && self.vmid.is_none_or(|v| after("qemu").as_deref() == Some(v.to_string().as_str()))
+            && self.user.as_deref().is_none_or(|u| glob(u, call.user))
+    }
+}
+
+/// Whether `text` fits a pattern with `*` for anything.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+impl Faults {
+    /// Adds a rule; its id.
+    pub(crate) fn add(&mut self, rule: Rule) -> u64 {
+        self.last_id += 1;
+        let (fired, _) = watch::channel(Vec::new());
+        self.rules.push(Kept { id: self.last_id, rule, seen: 0, fired: Arc::new(fired) });
+        self.last_id
+    }
+
+    pub(crate) fn remove(&mut self, id: Option<u64>) {
+        self.rules.retain(|r| id.is_some_and(|id| id != r.id));
+    }
+
+    /// Counts a call, and says what happens to it.
+    pub(crate) fn strike(&mut self, call: &Seen<'_>) -> Vec<Fired> {
+        let mut out = Vec::new();
+        for kept in self.rules.iter_mut().filter(|k| k.rule.of.fits(call)) {
+            kept.seen += 1;
+            let from = kept.rule.nth.max(1);
+            let until = if kept.rule.times == 0 { u64::MAX } else { from + kept.rule.times };
+            if kept.seen >= from && kept.seen < until {
+                let mark = json!({
+                    "time": call.now, "method": call.method, "path": call.path, "user": call.user, "call": kept.seen,
+                });
+                kept.fired.send_modify(|marks| marks.push(mark));
+                out.push(Fired { id: kept.id, then: kept.rule.then.clone(), gone: kept.fired.subscribe() });
+            }
+        }
+        out
+    }
+
+    pub(crate) fn show(&self) -> Value {
+        self.rules
+            .iter()
+            .map(|k| json!({"id": k.id, "rule": k.rule, "seen": k.seen, "fired": *k.fired.borrow()}))
+            .collect()
+    }
+
+    pub(crate) fn watch(&self, id: u64) -> Option<watch::Receiver<Vec<Value>>> {
+        self.rules.iter().find(|k| k.id == id).map(|k| k.fired.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    fn call<'a>(method: &'a str, path: &'a str, user: &'a str) -> Seen<'a> {
+        Seen { method, path, user, now: 0.0 }
+    }
+
+    #[test]
+    fn the_nth_write_of_one_user_is_struck_and_no_other() {
+        let mut faults = Faults::default();
+        let rule = r#"{"match": {"writes": true, "user": "capi@pve*"}, "nth": 2, "then": "answer_lost"}"#;
+        faults.add(serde_json::from_str(rule).unwrap());
+        assert!(faults.strike(&call("POST", "/nodes/pve1/qemu/9000/clone", "capi@pve!oxmox")).is_empty());
+        assert!(faults.strike(&call("GET", "/version", "capi@pve!oxmox")).is_empty());
+        assert!(faults.strike(&call("POST", "/pools", "root@pam")).is_empty());
+        let fired = faults.strike(&call("PUT", "/nodes/pve1/qemu/101/config", "capi@pve!oxmox"));
+        assert_eq!(fired[0].then, Then::AnswerLost);
+        assert!(faults.strike(&call("PUT", "/nodes/pve1/qemu/101/config", "capi@pve!oxmox")).is_empty());
+    }
+
+    #[test]
+    fn stars_stand_for_anything() {
+        assert!(glob("/nodes/*/qemu/*/clone", "/nodes/pve1/qemu/9000/clone"));
+        assert!(!glob("/nodes/*/qemu", "/nodes/pve1/qemu/9000"));
+        assert!(glob("*", "") && glob("*", "/x"));
+    }
+}

@@ -1,0 +1,105 @@
+//! The guest hook: what runs inside the VMs attaches here, from outside.
+//!
+//! `docs/reference/guest-hook.md` is the contract. Promises that at most one program is attached, that
+//! events come in order, and that answers for a run that is over are refused.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::state::World;
+use crate::state::drive::{file_of, is_cdrom, is_net_key, option_of};
+
+/// The attached program, if any.
+#[derive(Debug, Default)]
+pub(crate) struct Hook {
+    sender: Option<mpsc::UnboundedSender<String>>,
+    calls: BTreeMap<String, oneshot::Sender<Value>>,
+    next_call: u64,
+}
+
+impl Hook {
+    /// Whether somebody listens.
+    pub(crate) fn attached(&self) -> bool {
+        self.sender.as_ref().is_some_and(|s| !s.is_closed())
+    }
+
+    pub(crate) fn send(&self, event: &Value) {
+        if let Some(sender) = &self.sender {
+            let _ = sender.send(format!("{event}\n"));
+        }
+    }
+
+    /// Attaches; none if somebody is there already.
+    pub(crate) fn attach(&mut self) -> Option<mpsc::UnboundedReceiver<String>> {
+        if self.attached() {
+            return None;
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.sender = Some(sender);
+        Some(receiver)
+    }
+
+    /// Asks the guest's agent; the receiver is answered by [`Hook::answer`].
+    pub(crate) fn ask(&mut self, vmid: u32, run: &str, command: &str, arguments: &Value) -> oneshot::Receiver<Value> {
+        self.next_call += 1;
+        let call = format!("c{}", self.next_call);
+        let (sender, receiver) = oneshot::channel();
+        self.calls.retain(|_, waiting| !waiting.is_closed());
+        self.calls.insert(call.clone(), sender);
+        self.send(&json!({
+            "event": "agent-call", "vmid": vmid, "run": run, "call": call,
+            "command": command, "arguments": arguments,
+        }));
+        receiver
+    }
+
+    /// The answer of an agent call; false if nobody waits for it.
+    pub(crate) fn answer(&mut self, call: &str, answer: Value) -> bool {
+        self.calls.remove(call).is_some_and(|waiting| waiting.send(answer).is_ok())
+    }
+}
+
+/// A running guest as the hook speaks of it.
+pub(crate) fn describe(world: &World, vmid: u32) -> Option<Value> {
+    let guest = world.guests.get(&vmid)?;
+    let run = guest.run.as_ref()?;
+    let nics: Vec<Value> = guest
+        .config
+        .iter()
+        .filter(|(k, _)| is_net_key(k))
+        .map(|(key, text)| {
+            let first = text.split(',').next().unwrap_or_default();
+            let (model, mac) = first.split_once('=').unwrap_or((first, ""));
+            let number = |name: &str| option_of(text, name).and_then(|v| v.parse::<u32>().ok());
+            json!({
+                "key": key, "model": model, "mac": mac, "bridge": option_of(text, "bridge"),
+                "tag": number("tag"), "mtu": number("mtu"),
+                "link_down": option_of(text, "link_down") == Some("1"),
+            })
+        })
+        .collect();
+    let drives: Vec<Value> = guest
+        .drives()
+        .filter(|(_, text)| file_of(text) != "none")
+        .map(|(key, text)| {
+            let volid = file_of(text);
+            let size = world.volumes.find(volid, &guest.node).map_or(0, |v| v.size);
+            let media = if is_cdrom(text) { "cdrom" } else { "disk" };
+            json!({"key": key, "volid": volid, "media": media, "size": size})
+        })
+        .collect();
+    let uuid = guest.get("smbios1").and_then(|s| option_of(s, "uuid"));
+    Some(json!({
+        "vmid": vmid, "run": run.id, "node": guest.node, "name": guest.name(), "uuid": uuid,
+        "cores": guest.cpus(), "memory": guest.memory() >> 20, "agent": guest.agent_enabled(),
+        "nics": nics, "drives": drives,
+    }))
+}
+
+/// The line that a program gets first.
+pub(crate) fn greeting(world: &World) -> String {
+    let running: Vec<Value> = world.guests.keys().filter_map(|vmid| describe(world, *vmid)).collect();
+    format!("{}\n", json!({"event": "attached", "running": running}))
+}

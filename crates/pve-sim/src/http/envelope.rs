@@ -1,0 +1,133 @@
+//! Answers: status line with its reason, headers, the envelope of each format.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use hyper::ext::ReasonPhrase;
+use serde_json::{Value, json};
+
+use super::fail::Fail;
+
+/// The bodies that we send.
+pub(crate) type Body = Full<Bytes>;
+
+/// The formats of answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    ExtJs,
+    HtmlJs,
+}
+
+impl Format {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "extjs" => Some(Self::ExtJs),
+            "htmljs" => Some(Self::HtmlJs),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the connection stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connection {
+    Keep,
+    Close,
+}
+
+fn answer(status: u16, reason: &str, body: Option<(&str, String)>, connection: Connection) -> Response<Body> {
+    let text = body.as_ref().map_or(String::new(), |(_, t)| t.clone());
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let line: Vec<u8> = reason.lines().next().unwrap_or_default().bytes().filter(|b| *b >= 0x20).collect();
+    if status != 200
+        && let Ok(phrase) = ReasonPhrase::try_from(line)
+    {
+        response.extensions_mut().insert(phrase);
+    }
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set("cache-control", "max-age=0");
+    set("pragma", "no-cache");
+    set("server", "pve-api-daemon/3.0");
+    set("connection", if connection == Connection::Keep { "Keep-Alive" } else { "close" });
+    if let Some((kind, _)) = body.filter(|(k, _)| !k.is_empty())
+        && let Ok(kind) = HeaderValue::from_str(kind)
+    {
+        headers.insert("content-type", kind);
+    }
+    response
+}
+
+const JSON: &str = "application/json;charset=UTF-8";
+
+/// A good answer.
+pub(crate) fn success(format: Format, data: &Value, total: Option<usize>, connection: Connection) -> Response<Body> {
+    let mut body = json!({"data": data});
+    if let Some(total) = total.filter(|t| *t > 0) {
+        body["total"] = json!(total);
+    }
+    match format {
+        Format::Json => answer(200, "OK", Some((JSON, body.to_string())), connection),
+        Format::ExtJs | Format::HtmlJs => {
+            body["success"] = json!(1);
+            wrapped(format, &body, connection)
+        }
+    }
+}
+
+fn wrapped(format: Format, body: &Value, connection: Connection) -> Response<Body> {
+    if format == Format::HtmlJs {
+        let text = body.to_string().replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        return answer(200, "OK", Some(("text/html;charset=UTF-8", text)), connection);
+    }
+    answer(200, "OK", Some((JSON, body.to_string())), connection)
+}
+
+/// A failure. Bare ones have their text as body, those of credentials none.
+pub(crate) fn failure(format: Option<Format>, fail: &Fail) -> Response<Body> {
+    let Some(format) = format.filter(|_| !fail.bare) else {
+        let silent = fail.status == 401 || fail.status == 403 || (595..600).contains(&fail.status);
+        let body = (!silent).then(|| ("", fail.message.clone()));
+        return answer(fail.status, &fail.message, body, Connection::Close);
+    };
+    let mut body = json!({"data": null, "message": fail.message});
+    if !fail.errors.is_empty() {
+        body["errors"] = json!(fail.errors);
+    }
+    if format == Format::Json {
+        return answer(fail.status, &fail.message, Some((JSON, body.to_string())), Connection::Close);
+    }
+    body["success"] = json!(0);
+    // Complaints about parameters carry the status as text.
+    body["status"] = if fail.errors.is_empty() { json!(fail.status) } else { json!(fail.status.to_string()) };
+    wrapped(format, &body, Connection::Keep)
+}
+
+/// A short plain answer outside of all formats.
+pub(crate) fn plain(status: u16, text: &str) -> Response<Body> {
+    let body = if text.is_empty() { None } else { Some(("", text.to_owned())) };
+    answer(status, text, body, Connection::Close)
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_first_line_of_the_message() {
+        let response = failure(Some(Format::Json), &Fail::die("VM 101 not running"));
+        let phrase = response.extensions().get::<ReasonPhrase>().unwrap();
+        assert_eq!(phrase.as_bytes(), b"VM 101 not running");
+        assert_eq!(response.headers()["connection"], "close");
+    }
+
+    #[test]
+    fn extjs_fails_with_status_200() {
+        assert_eq!(failure(Some(Format::ExtJs), &Fail::die("no")).status(), 200);
+    }
+}

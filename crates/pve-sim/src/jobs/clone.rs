@@ -1,0 +1,217 @@
+//! Cloning a VM, with the stages that its configuration goes through.
+//!
+//! ```text
+//! POST ──► lock: clone, description `qmclone temporary file`
+//!      ──► first disk copied: everything but the lock's removal
+//!      ──► lock gone ──► moved to the target node ──► in the pool, task OK
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::{Job, Next};
+use crate::calls::drives::new_volume;
+use crate::state::World;
+use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key, is_unused_key};
+use crate::state::guest::{Config, Guest};
+
+/// The part of the time after which the first disk is there.
+pub(crate) const FIRST_PART: f64 = 0.6;
+
+/// How far a clone is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    Copying,
+    Described,
+    Unlocked,
+}
+
+/// A clone in the making.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Clone {
+    pub(crate) source: u32,
+    pub(crate) newid: u32,
+    pub(crate) node: String,
+    pub(crate) full: bool,
+    pub(crate) base: Config,
+    pub(crate) name: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) pool: Option<String>,
+    pub(crate) target: Option<String>,
+    pub(crate) storage: Option<String>,
+    pub(crate) format: Option<String>,
+    pub(crate) stage: Stage,
+    /// Volumes made so far.
+    pub(crate) made: Vec<String>,
+}
+
+/// The configuration of a clone that has only begun.
+pub(crate) fn placeholder() -> Config {
+    [("lock", "clone"), ("description", "qmclone temporary file")]
+        .into_iter()
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
+}
+
+/// Undoes what a clone has done so far.
+pub(crate) fn abandon(world: &mut World, clone: &Clone) {
+    for volid in &clone.made {
+        world.volumes.remove(volid, &clone.node);
+    }
+    if world.guests.get(&clone.newid).is_some_and(|g| g.node == clone.node && g.get("lock") == Some("clone")) {
+        world.forget(clone.newid);
+    }
+}
+
+pub(crate) fn step(world: &mut World, upid: &str, mut clone: Clone, doom: Option<String>) -> Next {
+    let newid = clone.newid;
+    let time = world.pace.of(if clone.full { "clone-full" } else { "clone" });
+    match clone.stage {
+        Stage::Copying => {
+            let there = world.guests.get(&newid);
+            if there.is_some_and(|g| g.node != clone.node) {
+                let file = format!("/etc/pve/nodes/{}/qemu-server/{newid}.conf", clone.node);
+                return Next::Failed(format!("close (rename) atomic file '{file}' failed: File exists"));
+            }
+            if there.is_none() {
+                world.guests.insert(newid, Guest::new(newid, &clone.node, placeholder()));
+            }
+            if let Err(text) = copy(world, upid, &mut clone) {
+                abandon(world, &clone);
+                return Next::Failed(format!("clone failed: {text}"));
+            }
+            clone.stage = Stage::Described;
+            Next::Again(Job::Clone(clone), time * (1.0 - FIRST_PART))
+        }
+        Stage::Described => {
+            if let Some(text) = doom {
+                abandon(world, &clone);
+                return Next::Failed(format!("clone failed: {text}"));
+            }
+            let Some(guest) = world.guests.get_mut(&newid) else {
+                return Next::Failed("clone failed: VM vanished".to_owned());
+            };
+            guest.config.remove("lock");
+            if let Some(target) = &clone.target {
+                guest.node.clone_from(target);
+            }
+            clone.stage = Stage::Unlocked;
+            Next::Again(Job::Clone(clone), time * 0.02)
+        }
+        Stage::Unlocked => {
+            if let Some(pool) = clone.pool.as_ref().and_then(|p| world.pools.get_mut(p)) {
+                pool.vms.insert(newid);
+            }
+            Next::Done
+        }
+    }
+}
+
+fn copy(world: &mut World, upid: &str, clone: &mut Clone) -> Result<(), String> {
+    let (newid, node) = (clone.newid, clone.node.clone());
+    let mut config = Config::new();
+    for (key, value) in clone.base.clone() {
+        if is_unused_key(&key) || ["template", "lock", "parent", "name", "vmstate", "snaptime"].contains(&&*key) {
+            continue;
+        }
+        let copied = if is_drive_key(&key) {
+            copy_drive(world, upid, clone, &key, &value)?
+        } else if is_net_key(&key) {
+            let (first, rest) = value.split_once(',').map_or((value.as_str(), None), |(f, r)| (f, Some(r)));
+            let model = first.split('=').next().unwrap_or("virtio");
+            let fresh = format!("{model}={}", world.mac());
+            rest.map_or_else(|| fresh.clone(), |r| format!("{fresh},{r}"))
+        } else {
+            value
+        };
+        config.insert(key, copied);
+    }
+    let fresh = world.chance.uuid();
+    let smbios: Vec<String> = std::iter::once(format!("uuid={fresh}"))
+        .chain(
+            config
+                .get("smbios1")
+                .map_or("", String::as_str)
+                .split(',')
+                .filter(|p| !p.is_empty() && !p.starts_with("uuid="))
+                .map(str::to_owned),
+        )
+        .collect();
+    config.insert("smbios1".to_owned(), smbios.join(","));
+    if config.contains_key("vmgenid") {
+        config.insert("vmgenid".to_owned(), world.chance.uuid());
+    }
+    let default_name = || {
+        let source = clone.base.get("name").cloned().unwrap_or_else(|| clone.source.to_string());
+        format!("Copy-of-VM-{source}")
+    };
+    config.insert("name".to_owned(), clone.name.clone().unwrap_or_else(default_name));
+    if let Some(description) = &clone.description {
+        config.insert("description".to_owned(), description.trim_end().to_owned());
+    }
+    config.insert("lock".to_owned(), "clone".to_owned());
+    let _ = &node;
+    match world.guests.get_mut(&newid) {
+        Some(guest) => {
+            guest.config = config;
+            Ok(())
+        }
+        None => Err("VM vanished".to_owned()),
+    }
+}
+
+fn copy_drive(world: &mut World, upid: &str, clone: &mut Clone, key: &str, text: &str) -> Result<String, String> {
+    let volid = file_of(text).to_owned();
+    let cloudinit = volid.contains("-cloudinit");
+    if (is_cdrom(text) && !cloudinit) || !volid.contains(':') {
+        return Ok(text.to_owned());
+    }
+    let (newid, node) = (clone.newid, clone.node.clone());
+    let Some(source) = world.volumes.find(&volid, &node).cloned() else {
+        return Err(format!("volume '{volid}' does not exist"));
+    };
+    let linked = !clone.full && !cloudinit;
+    let storage = clone.storage.clone().unwrap_or_else(|| source.storage.clone());
+    let mut volume = if linked {
+        world.log(upid, format!("create linked clone of drive {key} ({volid})"));
+        let file = world.volumes.free_name(&source.storage, &node, newid, "qcow2");
+        let name = format!("{}/{file}", source.name);
+        let mut volume = new_volume(world, &source.storage, &node, &name, "qcow2", source.size, newid);
+        volume.parent = Some(source.name.clone());
+        volume
+    } else {
+        world.log(upid, format!("create full clone of drive {key} ({volid})"));
+        let format = clone.format.clone().filter(|_| !cloudinit).unwrap_or_else(|| source.format.clone());
+        let name = if cloudinit {
+            format!("{newid}/vm-{newid}-cloudinit.qcow2")
+        } else {
+            world.volumes.free_name(&storage, &node, newid, &format)
+        };
+        new_volume(world, &storage, &node, &name, &format, source.size, newid)
+    };
+    volume.vmid = Some(newid);
+    if !linked {
+        world.log(upid, super::create::formatting(world, &volume));
+        if !cloudinit {
+            world.log(upid, format!("allocated target volume '{}'", volume.volid()));
+            let gib = human(volume.size);
+            world.log(upid, format!("transferred 0.0 B of {gib} (0.00%)"));
+            world.log(upid, format!("transferred {gib} of {gib} (100.00%)"));
+        }
+    }
+    let new_volid = volume.volid();
+    world.volumes.insert(volume);
+    clone.made.push(new_volid.clone());
+    Ok(text.replacen(&volid, &new_volid, 1))
+}
+
+fn human(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes, "B");
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024 {
+            break;
+        }
+        value /= 1024;
+        unit = next;
+    }
+    format!("{value}.0 {unit}")
+}

@@ -1,0 +1,89 @@
+//! The work of tasks, one file a noun.
+//!
+//! A job is a value that is part of the world; [`step`] does its next due piece and says what follows.
+
+pub(crate) mod clone;
+pub(crate) mod create;
+pub(crate) mod destroy;
+pub(crate) mod disk;
+pub(crate) mod power;
+pub(crate) mod snapshot;
+pub(crate) mod volume;
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::World;
+use crate::state::guest::Config;
+
+/// What a task does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub(crate) enum Job {
+    Create(create::Create),
+    Clone(clone::Clone),
+    Template { vmid: u32 },
+    Destroy { vmid: u32, purge: bool },
+    Start { vmid: u32 },
+    Stop(power::Stop),
+    Shutdown(power::Shutdown),
+    Reset { vmid: u32 },
+    Pause { vmid: u32, paused: bool },
+    Resize(disk::Resize),
+    Configure { vmid: u32, node: String, change: Config },
+    Upload(volume::Upload),
+    DeleteVolume { node: String, volid: String },
+    Snapshot(snapshot::Snapshot),
+    Migrate { vmid: u32, target: String },
+    Ha { vmid: u32, state: String },
+}
+
+/// What follows a step.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Go on with this job in so many seconds.
+    Again(Job, f64),
+    Done,
+    Failed(String),
+}
+
+impl From<Result<(), String>> for Next {
+    fn from(result: Result<(), String>) -> Self {
+        match result {
+            Ok(()) => Self::Done,
+            Err(text) => Self::Failed(text),
+        }
+    }
+}
+
+/// Does the next piece of a task's work.
+pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
+    let doom = world.tasks.get(upid).and_then(|t| t.fails.clone());
+    match job {
+        Job::Create(create) => create::step(world, upid, create, doom),
+        Job::Clone(clone) => clone::step(world, upid, clone, doom),
+        other => {
+            if let Some(text) = doom {
+                return Next::Failed(text);
+            }
+            match other {
+                Job::Template { vmid } => disk::template(world, vmid).into(),
+                Job::Destroy { vmid, purge } => destroy::destroy(world, upid, vmid, purge).into(),
+                Job::Start { vmid } => power::start(world, upid, vmid).into(),
+                Job::Stop(stop) => power::stop(world, upid, stop),
+                Job::Shutdown(shutdown) => power::shutdown(world, upid, shutdown),
+                Job::Reset { vmid } => power::reset(world, vmid).into(),
+                Job::Pause { vmid, paused } => power::pause(world, vmid, paused).into(),
+                Job::Resize(resize) => disk::resize(world, upid, &resize).into(),
+                Job::Configure { vmid, node, change } => {
+                    crate::calls::config_change::in_task(world, &node, vmid, &change).into()
+                }
+                Job::Upload(upload) => volume::upload(world, upid, upload).into(),
+                Job::DeleteVolume { node, volid } => volume::delete(world, upid, &node, &volid).into(),
+                Job::Snapshot(snapshot) => snapshot::step(world, &snapshot).into(),
+                Job::Migrate { vmid, target } => power::migrate(world, upid, vmid, &target).into(),
+                Job::Ha { vmid, state } => power::ha(world, vmid, &state).into(),
+                Job::Create(_) | Job::Clone(_) => Next::Done,
+            }
+        }
+    }
+}

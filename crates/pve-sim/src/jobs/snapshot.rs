@@ -1,0 +1,75 @@
+//! Snapshots of configurations; the simulated disks have no content to keep.
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::World;
+use crate::state::guest;
+
+/// Work on a snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Snapshot {
+    Create { vmid: u32, name: String, description: String, vmstate: bool },
+    Delete { vmid: u32, name: String },
+    Rollback { vmid: u32, name: String, start: bool },
+}
+
+pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String> {
+    let snaptime = world.seconds();
+    match snapshot {
+        Snapshot::Create { vmid, name, description, vmstate } => {
+            let guest = world.guests.get_mut(vmid).ok_or_else(|| format!("VM {vmid} vanished"))?;
+            unlocked(guest)?;
+            if guest.snapshots.contains_key(name) {
+                return Err(format!("snapshot name '{name}' already used"));
+            }
+            if guest.is_template() {
+                return Err("you can't take a snapshot if it's a template".to_owned());
+            }
+            let kept = guest::Snapshot {
+                config: guest.config.clone(),
+                snaptime,
+                description: description.clone(),
+                vmstate: *vmstate,
+                parent: guest.parent.clone(),
+            };
+            guest.snapshots.insert(name.clone(), kept);
+            guest.parent = Some(name.clone());
+        }
+        Snapshot::Delete { vmid, name } => {
+            let guest = world.guests.get_mut(vmid).ok_or_else(|| format!("VM {vmid} vanished"))?;
+            unlocked(guest)?;
+            let Some(gone) = guest.snapshots.remove(name) else {
+                return Err(format!("snapshot '{name}' does not exist"));
+            };
+            for other in guest.snapshots.values_mut().filter(|s| s.parent.as_deref() == Some(name)) {
+                other.parent.clone_from(&gone.parent);
+            }
+            if guest.parent.as_deref() == Some(name) {
+                guest.parent = gone.parent;
+            }
+        }
+        Snapshot::Rollback { vmid, name, start } => {
+            let guest = world.guests.get(vmid).ok_or_else(|| format!("VM {vmid} vanished"))?;
+            unlocked(guest)?;
+            let Some(kept) = guest.snapshots.get(name).cloned() else {
+                return Err(format!("snapshot '{name}' does not exist"));
+            };
+            if guest.running() {
+                world.powered_off(*vmid);
+            }
+            if let Some(guest) = world.guests.get_mut(vmid) {
+                guest.config = kept.config;
+                guest.pending.clear();
+                guest.parent = Some(name.clone());
+            }
+            if *start || kept.vmstate {
+                world.power_on(*vmid);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unlocked(guest: &guest::Guest) -> Result<(), String> {
+    guest.get("lock").map_or(Ok(()), |lock| Err(format!("VM is locked ({lock})")))
+}

@@ -1,0 +1,57 @@
+//! What a simulator is started with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a simulator is to be. The default is quick, for tests: tasks take a twentieth of their usual
+/// time, refused logins answer at once.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Nodes, named `pve1` and on.
+    pub nodes: u32,
+    /// Where chance starts: the same seed makes the same ids and secrets.
+    pub seed: u64,
+    /// The port of the API, 0 for any.
+    pub port: u16,
+    /// The port of the control door, 0 for any.
+    pub control_port: u16,
+    /// The release that `/version` tells.
+    pub pve: String,
+    /// Further names and addresses in the certificate.
+    pub names: Vec<String>,
+    /// Everything that takes time takes this many times less.
+    pub speed: f64,
+    /// Seconds that tasks take, by kind (`clone`, `start`, …), before `speed`.
+    pub task_seconds: BTreeMap<String, f64>,
+    /// Added to every answer of the API.
+    pub latency: Duration,
+    /// Seconds between two rounds of the statistics daemon, before `speed`.
+    pub tick: f64,
+    /// Seconds from power-on until a paper guest's agent answers; none for never.
+    pub agent_after: Option<f64>,
+    /// How long a refused login takes.
+    pub login_delay: Duration,
+    /// A directory where uploaded files are kept as well.
+    pub backing: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            seed: 1,
+            port: 0,
+            control_port: 0,
+            pve: "9.2".to_owned(),
+            names: Vec::new(),
+            speed: 20.0,
+            task_seconds: BTreeMap::new(),
+            latency: Duration::ZERO,
+            tick: 10.0,
+            agent_after: Some(0.0),
+            login_delay: Duration::ZERO,
+            backing: None,
+        }
+    }
+}

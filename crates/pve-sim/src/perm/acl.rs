@@ -1,0 +1,146 @@
+//! The access control list: which role whom on which path.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// Whom an entry speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Subject {
+    User,
+    Group,
+    Token,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) path: String,
+    #[serde(rename = "type")]
+    pub(crate) subject: Subject,
+    pub(crate) ugid: String,
+    pub(crate) roleid: String,
+    pub(crate) propagate: bool,
+}
+
+/// Those whose entries count for one caller.
+#[derive(Debug)]
+pub(crate) struct Subjects {
+    pub(crate) token: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) groups: BTreeSet<String>,
+}
+
+/// The roles on `path`, each with whether it propagates.
+pub(crate) fn resolve(acl: &[Entry], whom: &Subjects, path: &str) -> BTreeMap<String, bool> {
+    let mut roles = BTreeMap::new();
+    for level in levels(path) {
+        let last = level == path;
+        let here: Vec<&Entry> = acl.iter().filter(|e| e.path == level && (last || e.propagate)).collect();
+        let of = |subject: Subject, mine: &dyn Fn(&str) -> bool| -> BTreeMap<String, bool> {
+            here.iter()
+                .filter(|e| e.subject == subject && mine(&e.ugid))
+                .map(|e| (e.roleid.clone(), e.propagate))
+                .collect()
+        };
+        let tokens = of(Subject::Token, &|id| whom.token.as_deref() == Some(id));
+        let users = of(Subject::User, &|id| whom.user.as_deref() == Some(id));
+        let groups = of(Subject::Group, &|id| whom.groups.contains(id));
+        let found = [tokens, users, groups].into_iter().find(|r| !r.is_empty());
+        if let Some(found) = found {
+            roles = found;
+        }
+    }
+    if let Some(further) = roles.get("NoAccess") {
+        return BTreeMap::from([("NoAccess".to_owned(), *further)]);
+    }
+    roles
+}
+
+fn levels(path: &str) -> Vec<String> {
+    let mut out = vec!["/".to_owned()];
+    let mut at = String::new();
+    for part in path.split('/').filter(|p| !p.is_empty()) {
+        at.push('/');
+        at.push_str(part);
+        out.push(at.clone());
+    }
+    out
+}
+
+/// Whether an entry may be made on this path.
+pub(crate) fn is_acl_path(path: &str) -> bool {
+    if path == "/" {
+        return true;
+    }
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let parts: Vec<&str> = rest.split('/').collect();
+    if parts.iter().any(|p| p.is_empty()) {
+        return false;
+    }
+    match parts.as_slice() {
+        ["access" | "nodes" | "pool" | "sdn" | "storage" | "vms" | "mapping" | "nodes" | "storage", ..]
+            if parts.len() == 1 =>
+        {
+            true
+        }
+        ["access", "groups" | "realm"] | ["access", "groups" | "realm", _] | ["nodes" | "storage", _] => true,
+        ["vms", vmid] => vmid.parse::<u32>().is_ok_and(|v| v >= 100),
+        ["pool", ..] => parts.len() <= 4,
+        ["sdn", "zones", ..] => parts.len() <= 5,
+        ["sdn", "controllers" | "dns" | "fabrics" | "ipams" | "prefix-lists" | "route-maps", ..] => parts.len() <= 3,
+        ["mapping", ..] => parts.len() <= 3,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    fn entry(path: &str, subject: Subject, ugid: &str, roleid: &str, propagate: bool) -> Entry {
+        Entry { path: path.to_owned(), subject, ugid: ugid.to_owned(), roleid: roleid.to_owned(), propagate }
+    }
+
+    fn user(name: &str) -> Subjects {
+        Subjects { token: None, user: Some(name.to_owned()), groups: BTreeSet::from(["devs".to_owned()]) }
+    }
+
+    #[test]
+    fn an_entry_nearer_to_the_path_replaces_what_comes_from_above() {
+        let acl = [
+            entry("/", Subject::User, "a@pve", "PVEAdmin", true),
+            entry("/vms", Subject::User, "a@pve", "PVEAuditor", true),
+        ];
+        let roles = resolve(&acl, &user("a@pve"), "/vms/100");
+        assert_eq!(roles.into_keys().collect::<Vec<_>>(), ["PVEAuditor"]);
+    }
+
+    #[test]
+    fn an_entry_that_does_not_propagate_counts_only_on_its_own_path() {
+        let acl = [entry("/vms", Subject::User, "a@pve", "PVEAdmin", false)];
+        assert!(resolve(&acl, &user("a@pve"), "/vms/100").is_empty());
+        assert_eq!(resolve(&acl, &user("a@pve"), "/vms").len(), 1);
+    }
+
+    #[test]
+    fn an_entry_of_the_user_hides_those_of_the_groups() {
+        let acl = [
+            entry("/vms", Subject::Group, "devs", "PVEAdmin", true),
+            entry("/vms", Subject::User, "a@pve", "NoAccess", true),
+        ];
+        assert!(resolve(&acl, &user("a@pve"), "/vms/100").contains_key("NoAccess"));
+        assert!(resolve(&acl, &user("b@pve"), "/vms/100").contains_key("PVEAdmin"));
+    }
+
+    #[test]
+    fn paths_of_nothing_are_refused() {
+        for path in ["/", "/vms", "/vms/100", "/pool/a/b", "/sdn/zones/localnetwork/vmbr0", "/storage/x"] {
+            assert!(is_acl_path(path), "{path}");
+        }
+        for path in ["", "vms", "/nosuch", "/vms/abc", "/vms/100/x", "/nodes//"] {
+            assert!(!is_acl_path(path), "{path}");
+        }
+    }
+}

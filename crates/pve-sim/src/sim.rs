@@ -1,0 +1,156 @@
+//! Starting and stopping a simulator.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::faults::Faults;
+use crate::http::{listener, tls};
+use crate::options::Options;
+use crate::record::Record;
+use crate::schema::Schema;
+use crate::shared::{Shared, clock};
+use crate::state::default_world;
+use crate::control;
+
+/// The simulator; see [`Sim::start`].
+#[derive(Debug)]
+pub struct Sim;
+
+/// A simulator that runs; dropping it stops it.
+#[derive(Debug)]
+#[must_use = "a simulator stops when it is dropped"]
+pub struct Running {
+    url: String,
+    control_url: String,
+    ca_pem: String,
+    fingerprint: String,
+    root_password: String,
+    tokens: BTreeMap<String, String>,
+    stop: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Sim {
+    /// Starts a simulator on loopback; when this returns it answers.
+    pub async fn start(options: Options) -> anyhow::Result<Running> {
+        let identity = tls::identity(&options.names)?;
+        let world = default_world::build(&options, clock(), &identity.fingerprint);
+        let users = &world.access.users;
+        let root_password = users.get("root@pam").and_then(|u| u.password.clone()).unwrap_or_default();
+        let tokens = users
+            .iter()
+            .flat_map(|(user, u)| u.tokens.iter().map(move |(id, t)| (format!("{user}!{id}"), t.secret.clone())))
+            .collect();
+        let shared = Arc::new(Shared {
+            world: Mutex::new(world),
+            faults: Mutex::new(Faults::default()),
+            record: Mutex::new(Record::default()),
+            schema: Schema::load(),
+            changed: tokio::sync::Notify::new(),
+            latency: options.latency,
+            login_delay: options.login_delay,
+            speed: options.speed.max(0.001),
+            backing: options.backing.clone(),
+        });
+        let api = TcpListener::bind(("127.0.0.1", options.port)).await.context("listen for the API")?;
+        let door = TcpListener::bind(("127.0.0.1", options.control_port)).await.context("listen for the control door")?;
+        let url = format!("https://127.0.0.1:{}", api.local_addr()?.port());
+        let control_url = format!("http://127.0.0.1:{}", door.local_addr()?.port());
+        let stop = CancellationToken::new();
+        let acceptor = TlsAcceptor::from(identity.config);
+        let tasks = vec![
+            tokio::spawn(listener::run(api, acceptor, Arc::clone(&shared), stop.clone())),
+            tokio::spawn(control::run(door, Arc::clone(&shared), stop.clone())),
+            tokio::spawn(clockwork(shared, stop.clone())),
+        ];
+        Ok(Running {
+            url,
+            control_url,
+            ca_pem: identity.ca_pem,
+            fingerprint: identity.fingerprint,
+            root_password,
+            tokens,
+            stop,
+            tasks,
+        })
+    }
+}
+
+/// Lets time pass in the world while nobody calls.
+async fn clockwork(shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let mut changed = std::pin::pin!(shared.changed.notified());
+        changed.as_mut().enable();
+        let wait = {
+            let mut world = shared.world();
+            let before = world.changes;
+            world.advance(shared.now());
+            if world.changes != before {
+                shared.changed.notify_waiters();
+            }
+            (world.next_due() - shared.now()).clamp(0.001, 1.0)
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed => {}
+            () = crate::shared::pause(Duration::from_secs_f64(wait)) => {}
+        }
+    }
+}
+
+impl Running {
+    /// Where the API answers, without `/api2/json`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where the control door answers, without `/sim`.
+    pub fn control_url(&self) -> &str {
+        &self.control_url
+    }
+
+    /// The certificate authority, to be trusted.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// SHA-256 of the API's certificate, `AA:BB:…`.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The password of `root@pam`.
+    pub fn root_password(&self) -> &str {
+        &self.root_password
+    }
+
+    /// The secret of a token of the world it started with (`capi@pve!oxmox`).
+    pub fn token(&self, id: &str) -> Option<&str> {
+        self.tokens.get(id).map(String::as_str)
+    }
+
+    /// All tokens of the world it started with.
+    pub fn tokens(&self) -> &BTreeMap<String, String> {
+        &self.tokens
+    }
+
+    /// Stops it and waits until both ports are free.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for task in std::mem::take(&mut self.tasks) {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

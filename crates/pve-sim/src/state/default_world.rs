@@ -1,0 +1,181 @@
+//! The world that a simulator starts with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::chance::Chance;
+use super::cluster::Cluster;
+use super::guest::{Config, Guest};
+use super::node::Node;
+use super::pool::Pool;
+use super::storage::{Storage, Volume, Volumes};
+use super::task::Pace;
+use super::world::World;
+use crate::options::Options;
+use crate::perm::{Access, Entry, Role, Subject, Token, User};
+
+/// The privileges that managing Kubernetes machines needs, and none more.
+const CAPI: &[&str] = &[
+    "VM.Allocate", "VM.Clone", "VM.Audit", "VM.PowerMgmt", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory",
+    "VM.Config.Network", "VM.Config.Options", "VM.Config.Cloudinit", "VM.Config.HWType", "VM.Config.CDROM",
+    "VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted", "Datastore.AllocateSpace", "Datastore.AllocateTemplate",
+    "Datastore.Allocate", "Datastore.Audit", "Pool.Audit", "SDN.Use", "Sys.Audit",
+];
+
+/// The template that machines are cloned from.
+pub(crate) const TEMPLATE: u32 = 9000;
+
+fn words(of: &[&str]) -> BTreeSet<String> {
+    of.iter().map(|w| (*w).to_owned()).collect()
+}
+
+/// Makes the world; its root password and the secrets of its tokens are in it.
+pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
+    let mut chance = Chance::new(options.seed);
+    let secret = chance.hex(32);
+    let mut world = World {
+        version: version(&options.pve),
+        chance,
+        now,
+        pace: Pace::new(&options.task_seconds, options.speed),
+        tick: options.tick / options.speed.max(0.001),
+        next_tick: now,
+        agent_after: options.agent_after,
+        cluster: Cluster { name: "simulated".to_owned(), secret, ..Cluster::default() },
+        nodes: (1..=options.nodes.max(1)).map(|n| node(n, now, fingerprint)).collect(),
+        storages: storages(),
+        volumes: Volumes::default(),
+        guests: BTreeMap::new(),
+        pools: BTreeMap::new(),
+        access: Access::new(),
+        tasks: BTreeMap::new(),
+        task_count: 0,
+        published: BTreeMap::new(),
+        runs: BTreeMap::new(),
+        contents: std::collections::HashMap::new(),
+        hook: crate::hook::Hook::default(),
+        doomed: None,
+        changes: 0,
+    };
+    template(&mut world);
+    access(&mut world);
+    world.advance(now);
+    world
+}
+
+/// `9.2` is what a client asks for, `9.2.11` what a server says.
+fn version(asked: &str) -> String {
+    match asked.split('.').count() {
+        2 if asked == "9.2" => "9.2.11".to_owned(),
+        2 => format!("{asked}.1"),
+        _ => asked.to_owned(),
+    }
+}
+
+fn node(id: u32, now: f64, fingerprint: &str) -> Node {
+    Node {
+        name: format!("pve{id}"),
+        id,
+        ip: format!("192.0.2.{}", 10 + id),
+        online: true,
+        cores: 16,
+        memory: 64 << 30,
+        booted: now - 5000.0 * f64::from(id),
+        next_pid: 0x1200,
+        fingerprint: fingerprint.to_owned(),
+        bridges: vec!["vmbr0".to_owned()],
+    }
+}
+
+fn storages() -> BTreeMap<String, Storage> {
+    let local = Storage {
+        id: "local".to_owned(),
+        kind: "dir".to_owned(),
+        content: words(&["iso", "vztmpl", "backup", "snippets", "import", "images"]),
+        shared: false,
+        path: "/var/lib/vz".to_owned(),
+        disabled: false,
+        nodes: None,
+        total: 500 << 30,
+        more: BTreeMap::new(),
+    };
+    let more = [("server", "192.0.2.2"), ("export", "/export/shared")];
+    let shared = Storage {
+        id: "shared".to_owned(),
+        kind: "nfs".to_owned(),
+        content: words(&["images", "iso", "import"]),
+        shared: true,
+        path: "/mnt/pve/shared".to_owned(),
+        total: 4 << 40,
+        more: more.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        ..local.clone()
+    };
+    [local, shared].into_iter().map(|s| (s.id.clone(), s)).collect()
+}
+
+fn template(world: &mut World) {
+    let name = format!("{TEMPLATE}/base-{TEMPLATE}-disk-0.qcow2");
+    world.volumes.insert(Volume {
+        storage: "shared".to_owned(),
+        node: None,
+        name: name.clone(),
+        content: "images".to_owned(),
+        format: "qcow2".to_owned(),
+        size: 8 << 30,
+        ctime: world.seconds(),
+        parent: None,
+        vmid: Some(TEMPLATE),
+    });
+    let mac = world.mac();
+    let (uuid, generation) = (world.chance.uuid(), world.chance.uuid());
+    let ctime = world.seconds();
+    let config: Config = [
+        ("name", "ubuntu-2404-kube-v1.36.3".to_owned()),
+        ("template", "1".to_owned()),
+        ("memory", "2048".to_owned()),
+        ("cores", "2".to_owned()),
+        ("ostype", "l26".to_owned()),
+        ("scsihw", "virtio-scsi-pci".to_owned()),
+        ("scsi0", format!("shared:{name},size=8G")),
+        ("net0", format!("virtio={mac},bridge=vmbr0")),
+        ("agent", "1".to_owned()),
+        ("serial0", "socket".to_owned()),
+        ("boot", "order=scsi0".to_owned()),
+        ("tags", "kubernetes;ubuntu".to_owned()),
+        ("smbios1", format!("uuid={uuid}")),
+        ("vmgenid", generation),
+        ("meta", format!("creation-qemu=10.0.13,ctime={ctime}")),
+    ]
+    .into_iter()
+    .map(|(k, v)| (k.to_owned(), v))
+    .collect();
+    world.guests.insert(TEMPLATE, Guest::new(TEMPLATE, "pve1", config));
+    let pool = Pool { comment: None, vms: BTreeSet::from([TEMPLATE]), storages: words(&["shared"]) };
+    world.pools.insert("kubernetes".to_owned(), pool);
+}
+
+fn access(world: &mut World) {
+    let password = world.chance.hex(16);
+    let root = User { enable: true, password: Some(password), ..User::default() };
+    world.access.users.insert("root@pam".to_owned(), root);
+    let token = Token { secret: world.chance.uuid(), privsep: true, expire: 0, comment: None };
+    let password = world.chance.hex(16);
+    let capi = User {
+        enable: true,
+        password: Some(password),
+        tokens: BTreeMap::from([("oxmox".to_owned(), token)]),
+        ..User::default()
+    };
+    world.access.users.insert("capi@pve".to_owned(), capi);
+    world.access.roles.insert("OxmoxCapi".to_owned(), Role { privs: words(CAPI), special: false });
+    for path in ["/vms", "/pool/kubernetes", "/storage/shared", "/sdn/zones/localnetwork", "/nodes"] {
+        for (subject, ugid) in [(Subject::User, "capi@pve"), (Subject::Token, "capi@pve!oxmox")] {
+            world.access.acl.push(Entry {
+                path: path.to_owned(),
+                subject,
+                ugid: ugid.to_owned(),
+                roleid: "OxmoxCapi".to_owned(),
+                propagate: true,
+            });
+        }
+    }
+}

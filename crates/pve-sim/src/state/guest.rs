@@ -1,0 +1,179 @@
+//! A virtual machine: its configuration, what waits to be applied, and its run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha1::{Digest as _, Sha1};
+
+use super::drive::{file_of, is_cdrom, is_drive_key, option_of, parse_size};
+
+/// Configuration keys and their texts.
+pub(crate) type Config = BTreeMap<String, String>;
+
+/// A change that waits for the VM to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Pending {
+    Set(String),
+    Delete { force: bool },
+}
+
+/// One power-on of one VM.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// `VMID-N`.
+    pub(crate) id: String,
+    pub(crate) since: f64,
+    pub(crate) pid: u32,
+    pub(crate) paused: bool,
+    /// Set by an attached guest; none means that the paper guest's rule holds.
+    pub(crate) agent_up: Option<bool>,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    pub(crate) config: Config,
+    pub(crate) snaptime: i64,
+    pub(crate) description: String,
+    pub(crate) vmstate: bool,
+    pub(crate) parent: Option<String>,
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Guest {
+    pub(crate) vmid: u32,
+    pub(crate) node: String,
+    pub(crate) config: Config,
+    #[serde(default)]
+    pub(crate) pending: BTreeMap<String, Pending>,
+    #[serde(default)]
+    pub(crate) snapshots: BTreeMap<String, Snapshot>,
+    #[serde(default)]
+    pub(crate) parent: Option<String>,
+    #[serde(default)]
+    pub(crate) run: Option<Run>,
+    #[serde(default)]
+    pub(crate) runs: u32,
+    /// Until then a clean-up holds the lock file.
+    #[serde(default)]
+    pub(crate) locked_until: f64,
+    /// When it last stopped.
+    #[serde(default)]
+    pub(crate) stopped_at: f64,
+}
+
+impl Guest {
+    pub(crate) fn new(vmid: u32, node: &str, config: Config) -> Self {
+        Self {
+            vmid,
+            node: node.to_owned(),
+            config,
+            pending: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            parent: None,
+            run: None,
+            runs: 0,
+            locked_until: 0.0,
+            stopped_at: 0.0,
+        }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.config.get(key).map(String::as_str)
+    }
+
+    pub(crate) fn is_template(&self) -> bool {
+        self.get("template") == Some("1")
+    }
+
+    pub(crate) fn running(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// The name as lists show it.
+    pub(crate) fn name(&self) -> String {
+        self.get("name").map_or_else(|| format!("VM {}", self.vmid), str::to_owned)
+    }
+
+    /// The configuration as it will be.
+    pub(crate) fn future(&self) -> Config {
+        let mut config = self.config.clone();
+        for (key, change) in &self.pending {
+            match change {
+                Pending::Set(value) => {
+                    config.insert(key.clone(), value.clone());
+                }
+                Pending::Delete { .. } => {
+                    config.remove(key);
+                }
+            }
+        }
+        config
+    }
+
+    pub(crate) fn cpus(&self) -> u32 {
+        let number = |key: &str| self.get(key).and_then(|v| v.parse().ok()).unwrap_or(1u32);
+        self.get("vcpus").and_then(|v| v.parse().ok()).unwrap_or(number("cores") * number("sockets"))
+    }
+
+    /// Bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let text = self.get("memory").unwrap_or("512");
+        let text = text.strip_prefix("current=").unwrap_or(text);
+        text.parse::<u64>().unwrap_or(512) << 20
+    }
+
+    /// The drives with a disk or image, in order of their keys.
+    pub(crate) fn drives(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.config.iter().filter(|(k, _)| is_drive_key(k))
+    }
+
+    /// The drive it boots from.
+    pub(crate) fn boot_disk(&self) -> Option<&str> {
+        let order = self.get("boot").and_then(|b| option_of(b, "order")).unwrap_or_default();
+        let is_disk = |key: &&str| self.get(key).is_some_and(|d| !is_cdrom(d));
+        order.split(';').filter(|k| is_drive_key(k)).find(is_disk).or_else(|| {
+            ["scsi0", "virtio0", "sata0", "ide0"].into_iter().find(is_disk)
+        })
+    }
+
+    pub(crate) fn max_disk(&self) -> u64 {
+        self.boot_disk()
+            .and_then(|key| self.get(key))
+            .and_then(|d| option_of(d, "size"))
+            .and_then(parse_size)
+            .unwrap_or(0)
+    }
+
+    /// Whether the agent option is on.
+    pub(crate) fn agent_enabled(&self) -> bool {
+        self.get("agent").is_some_and(|a| {
+            let first = a.split(',').next().unwrap_or_default();
+            let first = first.strip_prefix("enabled=").unwrap_or(first);
+            first == "1"
+        })
+    }
+
+    /// Whether a drive of it has this volume.
+    pub(crate) fn has_volume(&self, volid: &str) -> bool {
+        self.drives().any(|(_, d)| file_of(d) == volid)
+    }
+
+    /// The digest of its configuration file.
+    pub(crate) fn digest(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in &self.config {
+            let _ = writeln!(text, "{key}: {value}");
+        }
+        for (key, change) in &self.pending {
+            let _ = writeln!(text, "[PENDING] {key}: {change:?}");
+        }
+        for (name, snapshot) in &self.snapshots {
+            let _ = writeln!(text, "[{name}] {} {:?}", snapshot.snaptime, snapshot.config);
+        }
+        hex::encode(Sha1::digest(text.as_bytes()))
+    }
+}

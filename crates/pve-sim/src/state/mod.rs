@@ -1,0 +1,17 @@
+//! The world: one value that holds everything there is.
+//!
+//! Promises to be deterministic for a seed and a sequence of calls: time comes in by
+//! [`World::advance`], chance from a generator that is part of the world.
+
+pub(crate) mod chance;
+pub(crate) mod cluster;
+pub(crate) mod default_world;
+pub(crate) mod drive;
+pub(crate) mod guest;
+pub(crate) mod node;
+pub(crate) mod pool;
+pub(crate) mod storage;
+pub(crate) mod task;
+pub(crate) mod world;
+
+pub(crate) use world::World;

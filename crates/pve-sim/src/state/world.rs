@@ -1,0 +1,354 @@
+//! The value that is the simulated cluster, and how time passes in it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::chance::Chance;
+use super::cluster::Cluster;
+use super::guest::{Guest, Run};
+use super::node::Node;
+use super::pool::Pool;
+use super::storage::{Storage, Volumes};
+use super::task::{Pace, Task};
+use crate::hook::Hook;
+use crate::http::fail::Fail;
+use crate::jobs::{self, Job, Next};
+use crate::perm::{Access, Pools, Who};
+
+/// What the statistics daemon said of a guest at its last round.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Published {
+    pub(crate) node: String,
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) template: bool,
+    pub(crate) uptime: i64,
+    pub(crate) cpus: u32,
+    pub(crate) memory: u64,
+    pub(crate) disk: u64,
+}
+
+/// Everything there is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct World {
+    pub(crate) version: String,
+    pub(crate) chance: Chance,
+    /// Seconds since the epoch.
+    pub(crate) now: f64,
+    pub(crate) pace: Pace,
+    /// Seconds between two rounds of the statistics daemon.
+    pub(crate) tick: f64,
+    pub(crate) next_tick: f64,
+    /// Seconds from power-on until a paper guest's agent answers; none for never.
+    pub(crate) agent_after: Option<f64>,
+    pub(crate) cluster: Cluster,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) storages: BTreeMap<String, Storage>,
+    pub(crate) volumes: Volumes,
+    pub(crate) guests: BTreeMap<u32, Guest>,
+    pub(crate) pools: BTreeMap<String, Pool>,
+    pub(crate) access: Access,
+    pub(crate) tasks: BTreeMap<String, Task>,
+    pub(crate) task_count: u64,
+    pub(crate) published: BTreeMap<u32, Published>,
+    /// Runs are numbered through the life of a VMID, even if the VM is made anew.
+    #[serde(default)]
+    pub(crate) runs: BTreeMap<u32, u32>,
+    /// The bytes of uploaded volumes, by volume and node.
+    #[serde(skip)]
+    pub(crate) contents: HashMap<(String, Option<String>), Bytes>,
+    #[serde(skip)]
+    pub(crate) hook: Hook,
+    /// The next task started fails with this text (a fault).
+    #[serde(skip)]
+    pub(crate) doomed: Option<String>,
+    /// Changed at every step of a task, so that the edge can wait for the next.
+    #[serde(skip)]
+    pub(crate) changes: u64,
+}
+
+impl Pools for World {
+    fn pool_of_vm(&self, vmid: &str) -> Option<String> {
+        let vmid = vmid.parse().ok()?;
+        self.pools.iter().find(|(_, p)| p.vms.contains(&vmid)).map(|(id, _)| id.clone())
+    }
+
+    fn pools_of_storage(&self, storage: &str) -> Vec<String> {
+        self.pools.iter().filter(|(_, p)| p.storages.contains(storage)).map(|(id, _)| id.clone()).collect()
+    }
+}
+
+impl World {
+    /// Whole seconds since the epoch.
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch fit")]
+    pub(crate) fn seconds(&self) -> i64 {
+        self.now as i64
+    }
+
+    pub(crate) fn may(&self, who: &Who, path: &str, privilege: &str) -> bool {
+        self.access.grants(self, who, path).contains_key(privilege)
+    }
+
+    /// All of `privileges` on `path`, or the failure that names the first missing one.
+    pub(crate) fn need(&self, who: &Who, path: &str, privileges: &[&str]) -> Result<(), Fail> {
+        let grants = self.access.grants(self, who, path);
+        match privileges.iter().find(|p| !grants.contains_key(**p)) {
+            None => Ok(()),
+            Some(missing) => Err(Fail::forbidden(&format!("{path}, {missing}"))),
+        }
+    }
+
+    /// One of `privileges` on `path`.
+    pub(crate) fn need_any(&self, who: &Who, path: &str, privileges: &[&str]) -> Result<(), Fail> {
+        let grants = self.access.grants(self, who, path);
+        if privileges.iter().any(|p| grants.contains_key(*p)) {
+            return Ok(());
+        }
+        Err(Fail::forbidden(&format!("{path}, {}", privileges.join("|"))))
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|n| n.name == name)
+    }
+
+    pub(crate) fn node_mut(&mut self, name: &str) -> Option<&mut Node> {
+        self.nodes.iter_mut().find(|n| n.name == name)
+    }
+
+    /// The guest with this number on this node, or what Proxmox VE says if it isn't there.
+    pub(crate) fn guest(&self, node: &str, vmid: u32) -> Result<&Guest, Fail> {
+        self.guests.get(&vmid).filter(|g| g.node == node).ok_or_else(|| {
+            Fail::die(format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"))
+        })
+    }
+
+    pub(crate) fn guest_mut(&mut self, node: &str, vmid: u32) -> Result<&mut Guest, Fail> {
+        self.guests.get_mut(&vmid).filter(|g| g.node == node).ok_or_else(|| {
+            Fail::die(format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"))
+        })
+    }
+
+    pub(crate) fn storage(&self, id: &str) -> Result<&Storage, Fail> {
+        self.storages.get(id).ok_or_else(|| Fail::die(format!("storage '{id}' does not exist")))
+    }
+
+    /// A storage that is usable on a node.
+    pub(crate) fn storage_on(&self, id: &str, node: &str) -> Result<&Storage, Fail> {
+        let storage = self.storage(id)?;
+        if storage.disabled {
+            return Err(Fail::die(format!("storage '{id}' is disabled")));
+        }
+        if !storage.on(node) {
+            return Err(Fail::die(format!("storage '{id}' is not available on node '{node}'")));
+        }
+        Ok(storage)
+    }
+
+    /// Bytes used on a storage, by what lies there.
+    pub(crate) fn used(&self, storage: &Storage, node: &str) -> u64 {
+        let base = 2 << 30;
+        base + self
+            .volumes
+            .iter()
+            .filter(|v| v.storage == storage.id && v.node.as_deref().is_none_or(|n| n == node))
+            .map(|v| if v.content == "images" { v.size / 8 } else { v.size })
+            .sum::<u64>()
+    }
+
+    /// A fresh hardware address.
+    pub(crate) fn mac(&mut self) -> String {
+        let prefix = self.cluster.options.get("mac_prefix").cloned().unwrap_or_else(|| "BC:24:11".to_owned());
+        self.chance.mac(&prefix)
+    }
+
+    /// Starts a task; its UPID.
+    pub(crate) fn spawn(&mut self, node: &str, kind: &str, id: &str, who: &Who, job: Job, after: f64) -> String {
+        let now = self.now;
+        let (pid, uptime) = match self.node_mut(node) {
+            Some(n) => (n.pid(), now - n.booted),
+            None => (1, 0.0),
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hundredths of seconds of uptime")]
+        let pstart = (uptime.max(0.0) * 100.0) as u64;
+        let starttime = self.seconds();
+        let upid = format!("UPID:{node}:{pid:08X}:{pstart:08X}:{starttime:08X}:{kind}:{id}:{}:", who.0);
+        self.task_count += 1;
+        let task = Task {
+            upid: upid.clone(),
+            node: node.to_owned(),
+            pid,
+            pstart,
+            starttime,
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            who: who.clone(),
+            log: Vec::new(),
+            endtime: None,
+            exit: None,
+            job: Some(job),
+            due: self.now + after,
+            fails: self.doomed.take(),
+            order: self.task_count,
+        };
+        self.tasks.insert(upid.clone(), task);
+        self.changes += 1;
+        upid
+    }
+
+    /// Adds a line to a task's log.
+    pub(crate) fn log(&mut self, upid: &str, line: impl Into<String>) {
+        if let Some(task) = self.tasks.get_mut(upid) {
+            task.log.push(line.into());
+        }
+    }
+
+    /// Lets time pass until `now`: tasks do their due steps, the statistics daemon its round.
+    pub(crate) fn advance(&mut self, now: f64) {
+        self.now = self.now.max(now);
+        if self.now >= self.next_tick {
+            self.publish();
+            self.next_tick = self.now + self.tick;
+        }
+        loop {
+            let mut due: Vec<(u64, String)> = self
+                .tasks
+                .values()
+                .filter(|t| t.running() && t.job.is_some() && t.due <= self.now)
+                .map(|t| (t.order, t.upid.clone()))
+                .collect();
+            if due.is_empty() {
+                return;
+            }
+            due.sort();
+            for (_, upid) in due {
+                self.step(&upid);
+            }
+        }
+    }
+
+    /// When something happens next without anybody calling.
+    pub(crate) fn next_due(&self) -> f64 {
+        let tasks = self.tasks.values().filter(|t| t.running() && t.job.is_some()).map(|t| t.due);
+        tasks.fold(self.next_tick, f64::min)
+    }
+
+    fn step(&mut self, upid: &str) {
+        let Some(task) = self.tasks.get_mut(upid) else { return };
+        let Some(job) = task.job.take() else { return };
+        if self.node(&upid_node(upid)).is_some_and(|n| !n.online) {
+            // A node that is down does nothing; what ran there is gone when it is back.
+            self.end(upid, None);
+            return;
+        }
+        self.changes += 1;
+        match jobs::step(self, upid, job) {
+            Next::Again(job, seconds) => {
+                // Never due at once again, or a waiting job would spin.
+                let due = self.now + seconds.max(0.001);
+                if let Some(task) = self.tasks.get_mut(upid) {
+                    task.job = Some(job);
+                    task.due = due;
+                }
+            }
+            Next::Done => self.end(upid, Some("OK".to_owned())),
+            Next::Failed(text) => self.end(upid, Some(text)),
+        }
+    }
+
+    /// Ends a task; without a text it was killed.
+    pub(crate) fn end(&mut self, upid: &str, exit: Option<String>) {
+        let seconds = self.seconds();
+        if let Some(task) = self.tasks.get_mut(upid) {
+            match exit.as_deref() {
+                Some("OK") => task.log.push("TASK OK".to_owned()),
+                Some(text) => task.log.push(format!("TASK ERROR: {text}")),
+                None => {}
+            }
+            task.exit = exit;
+            task.endtime = Some(seconds);
+            task.job = None;
+        }
+        self.changes += 1;
+    }
+
+    /// The round of the statistics daemon.
+    pub(crate) fn publish(&mut self) {
+        let mut published = BTreeMap::new();
+        for guest in self.guests.values() {
+            let online = self.node(&guest.node).is_some_and(|n| n.online);
+            if !online {
+                // A node that is down says nothing; what it said stays for a while and then is unknown.
+                continue;
+            }
+            let status = match &guest.run {
+                Some(run) if run.paused => "paused",
+                Some(_) => "running",
+                None => "stopped",
+            };
+            #[expect(clippy::cast_possible_truncation, reason = "seconds")]
+            let uptime = guest.run.as_ref().map_or(0, |r| (self.now - r.since) as i64);
+            let entry = Published {
+                node: guest.node.clone(),
+                name: guest.name(),
+                status: status.to_owned(),
+                template: guest.is_template(),
+                uptime,
+                cpus: guest.cpus(),
+                memory: guest.memory(),
+                disk: guest.max_disk(),
+            };
+            published.insert(guest.vmid, entry);
+        }
+        self.published = published;
+    }
+
+    /// Powers a guest on.
+    pub(crate) fn power_on(&mut self, vmid: u32) {
+        let now = self.now;
+        let run_number = {
+            let n = self.runs.entry(vmid).or_insert(0);
+            *n += 1;
+            *n
+        };
+        let node = self.guests.get(&vmid).map(|g| g.node.clone()).unwrap_or_default();
+        let pid = self.node_mut(&node).map_or(1, Node::pid);
+        if let Some(guest) = self.guests.get_mut(&vmid) {
+            guest.runs = run_number;
+            guest.run =
+                Some(Run { id: format!("{vmid}-{run_number}"), since: now, pid, paused: false, agent_up: None });
+        }
+        let described = crate::hook::describe(self, vmid);
+        if let Some(described) = described {
+            self.hook.send(&serde_json::json!({"event": "power-on", "guest": described}));
+        }
+    }
+
+    /// The guest is off now, whatever the reason.
+    pub(crate) fn powered_off(&mut self, vmid: u32) {
+        let now = self.now;
+        if let Some(guest) = self.guests.get_mut(&vmid) {
+            guest.run = None;
+            guest.stopped_at = now;
+            self.changes += 1;
+        }
+        crate::calls::config_change::apply_pending(self, vmid);
+    }
+
+    /// Removes a guest and all that goes with it; its volumes are the caller's business.
+    pub(crate) fn forget(&mut self, vmid: u32) {
+        self.guests.remove(&vmid);
+        self.published.remove(&vmid);
+        for pool in self.pools.values_mut() {
+            pool.vms.remove(&vmid);
+        }
+        self.access.acl.retain(|e| e.path != format!("/vms/{vmid}"));
+        self.hook.send(&serde_json::json!({"event": "destroyed", "vmid": vmid}));
+        self.changes += 1;
+    }
+}
+
+fn upid_node(upid: &str) -> String {
+    upid.split(':').nth(1).unwrap_or_default().to_owned()
+}
