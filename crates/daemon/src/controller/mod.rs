@@ -5,24 +5,37 @@
 //! * What it promises: an object that cannot be read does not stop the others, nor does a watch of
 //!   something else that fails; a failing object is tried again after 1 s, 2 s, … 60 s and at once
 //!   when it changes; a stop lets running reconciles end.
-//! * What it assumes: reconciles are level-triggered: what triggered one is never asked.
+//! * What it assumes: a failing reconcile does not change its object each time (that would trigger it
+//!   at once, past the backoff); reconciles are level-triggered: what triggered one is never asked.
 
-use std::{fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+mod backoff;
+mod measure;
+mod reconcile;
+#[cfg(test)]
+mod test;
+mod watch;
 
-use futures::Stream;
+use std::{convert::Infallible, fmt::Debug, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use kube::{
     Api, Resource,
+    api::ObjectMeta,
     core::DeserializeGuard,
     runtime::{
-        controller::Action,
+        controller::{self, Action},
         reflector::{ObjectRef, Store},
         watcher,
     },
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 
-use crate::{events::Recorder, metrics::Registry};
+use crate::{chain, events::Recorder, metrics::Registry};
+use backoff::Failures;
+pub(crate) use measure::Reconciles;
+use reconcile::Pass;
 
 /// A `K`, or the reason why it could not be read as one.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -73,31 +86,46 @@ where
         self
     }
 
-    /// Also reconciles the controller-owner of each `Child` that changes.
-    pub fn owns<Child>(self, _api: Api<Guarded<Child>>, _watch: watcher::Config) -> Self
+    /// Also reconciles the `K` that controls each `Child` that changes.
+    pub fn owns<Child>(mut self, api: Api<Guarded<Child>>, watch: watcher::Config) -> Self
     where
         Child: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
+        let owners = watch::changes(api, watch).flat_map(|child| stream::iter(controlling::<K>(child.meta())));
+        self.inner = self.inner.reconcile_on(owners);
         self
     }
 
     /// Also reconciles what `map` names for each `Other` that changes; the store holds all `K`s known.
     pub fn watches<Other, Refs>(
-        self,
-        _api: Api<Guarded<Other>>,
-        _watch: watcher::Config,
-        _map: impl Fn(&Other, &Store<Guarded<K>>) -> Refs + Send + Sync + 'static,
+        mut self,
+        api: Api<Guarded<Other>>,
+        watch: watcher::Config,
+        map: impl Fn(&Other, &Store<Guarded<K>>) -> Refs + Send + Sync + 'static,
     ) -> Self
     where
         Other: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
         Refs: IntoIterator<Item = ObjectRef<K>> + 'static,
         Refs::IntoIter: Send,
     {
+        let store = self.inner.store();
+        let named = watch::changes(api, watch).flat_map(move |other| {
+            let named: Vec<_> = match &other.0 {
+                Ok(other) => map(other, &store).into_iter().map(|object| guarded(&object)).collect(),
+                Err(why) => {
+                    debug!(kind = %Other::kind(&()), name = why.metadata.name, %why, "cannot be read: triggers nothing");
+                    Vec::new()
+                }
+            };
+            stream::iter(named)
+        });
+        self.inner = self.inner.reconcile_on(named);
         self
     }
 
     /// Also reconciles what `triggers` names (a poller's changes).
-    pub fn triggered_by(self, _triggers: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
+    pub fn triggered_by(mut self, triggers: impl Stream<Item = ObjectRef<K>> + Send + 'static) -> Self {
+        self.inner = self.inner.reconcile_on(triggers.map(|object| guarded(&object)));
         self
     }
 
@@ -118,9 +146,76 @@ where
         Reconcile: Fn(Arc<K>, Arc<Ctx>) -> Running + Send + Sync + 'static,
         Running: Future<Output = Result<Action, E>> + Send + 'static,
         E: std::error::Error + Send + 'static,
-        (): Eq + Hash,
     {
-        let _ = (reconcile, context, registry, self.name, self.concurrency, self.debounce, self.events);
-        token.cancelled().await;
+        let Self { name, inner, concurrency, debounce, events } = self;
+        let store = inner.store();
+        let failures = Arc::new(Failures::default());
+        let reconciles = registry.reconciles();
+        let reconcile = Arc::new(reconcile);
+        let gone = Arc::clone(&failures);
+        let ended = inner
+            .with_config(controller::Config::default().concurrency(concurrency).debounce(debounce))
+            .graceful_shutdown_on(token.clone().cancelled_owned())
+            .run(
+                move |object, context| {
+                    let pass = Pass {
+                        controller: name,
+                        failures: Arc::clone(&failures),
+                        reconciles: reconciles.clone(),
+                        events: events.clone(),
+                    };
+                    pass.run(object, context, Arc::clone(&reconcile))
+                },
+                // A pass turns its failure into a wait, so that this is never asked.
+                |_, never: &Infallible, _| match *never {},
+                context,
+            )
+            .for_each(|end| {
+                match end {
+                    Ok((_, _)) => {}
+                    Err(controller::Error::ObjectNotFound(object)) => {
+                        gone.forget(&(object.namespace.clone(), object.name.clone()));
+                        debug!(controller = name, %object, "gone before its turn");
+                    }
+                    Err(controller::Error::QueueError(why)) => {
+                        warn!(controller = name, why = chain(&why), "cannot watch, trying again");
+                    }
+                    Err(controller::Error::RunnerError(why)) => {
+                        warn!(controller = name, why = chain(&why), "the controller's queue failed");
+                    }
+                    Err(controller::Error::ReconcilerFailed(never, _)) => match never {},
+                }
+                std::future::ready(())
+            });
+        tokio::select! {
+            () = ended => {}
+            () = stopped_before_the_first_list(&store, &token) => {}
+        }
+        debug!(controller = name, "stopped");
     }
+}
+
+/// kube waits for the first list even when told to stop; nothing runs before it, so we need not.
+async fn stopped_before_the_first_list<K>(store: &Store<Guarded<K>>, token: &CancellationToken)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    token.cancelled().await;
+    if store.wait_until_ready().now_or_never().is_some() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn guarded<K: Resource<DynamicType = ()>>(object: &ObjectRef<K>) -> ObjectRef<Guarded<K>> {
+    let ours = ObjectRef::new(&object.name);
+    match &object.namespace {
+        Some(namespace) => ours.within(namespace),
+        None => ours,
+    }
+}
+
+/// The `K` that controls an object with this metadata. An owner is in the same namespace or has none.
+fn controlling<K: Resource<DynamicType = ()>>(child: &ObjectMeta) -> Option<ObjectRef<Guarded<K>>> {
+    let owner = child.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
+    ObjectRef::from_owner_ref(child.namespace.as_deref(), owner, ())
 }

@@ -7,10 +7,24 @@
 //! * What it assumes: an identity that no other living process has (the pod's name and UID); that
 //!   whoever holds the lease stops writing when [`Held::lost`] resolves.
 
+mod held;
+mod record;
+mod rules;
+#[cfg(test)]
+mod test;
+
 use std::time::Duration;
 
 use kube::Client;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+pub use held::Held;
+
+use crate::chain;
+use record::Record;
+use rules::{Seen, Waiting};
 
 /// The three periods of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,26 +84,50 @@ impl Lease {
     /// Waits until we lead; `None` if `token` was cancelled before. Cancelling the token later does
     /// not give the lease back: end the work first, then [`Held::release`].
     pub async fn acquire(&self, token: &CancellationToken) -> Option<Held> {
-        let _ = (&self.client, &self.namespace, &self.name, &self.identity, &self.settings);
-        token.cancelled().await;
+        let record = Record::new(self);
+        let start = Instant::now();
+        let mut seen: Option<Seen> = None;
+        let mut told = false;
+        while !token.is_cancelled() {
+            let answer = tokio::select! {
+                () = token.cancelled() => return None,
+                answer = record.read() => answer,
+            };
+            let pause = match answer {
+                Err(why) => {
+                    warn!(lease = %record, why = chain(&why), "cannot read the lease");
+                    self.settings.retry_period
+                }
+                Ok(object) => {
+                    let now = start.elapsed();
+                    seen = object
+                        .as_ref()
+                        .map(|object| Seen::next(seen.take(), object.spec.clone().unwrap_or_default(), now));
+                    match rules::waiting(&self.identity, self.settings, seen.as_ref(), now) {
+                        Waiting::Wait(pause) => {
+                            if !std::mem::replace(&mut told, true) {
+                                info!(lease = %record, "another leads: waiting");
+                            }
+                            pause
+                        }
+                        Waiting::Take => {
+                            let sent = Instant::now();
+                            match record.take(object).await {
+                                Ok(taken) => {
+                                    info!(lease = %record, identity = self.identity, "leading");
+                                    return Some(Held::keep(record, taken, sent));
+                                }
+                                // Another was faster, or the answer was lost: the next look tells.
+                                Err(why) => debug!(lease = %record, why = chain(&why), "not taken"),
+                            }
+                            self.settings.retry_period
+                        }
+                    }
+                }
+            };
+            // Ends early only when the token is cancelled, which the loop sees.
+            let _ = timeout(pause, token.cancelled()).await;
+        }
         None
-    }
-}
-
-/// The lease while we hold it. Dropped without [`Held::release`], it is left to expire.
-#[must_use = "a lease that is dropped at once is not held"]
-pub struct Held {
-    lost: CancellationToken,
-}
-
-impl Held {
-    /// Resolves when the lease is lost (or released): stop writing then.
-    pub fn lost(&self) -> impl Future<Output = ()> + Send + Sync + 'static + use<> {
-        self.lost.clone().cancelled_owned()
-    }
-
-    /// Gives the lease back, so that the next one starts at once. Call it when all work has ended.
-    pub async fn release(self) {
-        self.lost.cancel();
     }
 }
