@@ -115,8 +115,8 @@ fn is_pool(text: &str) -> bool {
             && part
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-            // `..` and `.` would walk about in a URL path.
-            && !part.chars().all(|c| c == '.')
+            // These two would walk about in a URL path.
+            && !matches!(part, "." | "..")
     };
     text.split('/').count() <= 3 && text.split('/').all(level)
 }

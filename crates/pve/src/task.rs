@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pve_types::{NodeName, Upid, lenient};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::MissedTickBehavior;
 
 use crate::call::Call;
@@ -135,7 +136,9 @@ impl Client {
             .with("source", "all")?
             .with("since", since)?
             .with("limit", limit)?;
-        let rows: Vec<RawRow> = self.fetch(call).await?;
+        let rows: Vec<Value> = self.fetch(call).await?;
+        // A row that does not read is passed over; a task of ours among them is asked for by itself.
+        let rows = rows.into_iter().filter_map(|row| serde_json::from_value::<RawRow>(row).ok());
         let read = |RawRow { upid, endtime, status }| TaskRow {
             upid,
             endtime,
@@ -145,7 +148,7 @@ impl Client {
                 Some(exit) => TaskStatus::of_exit(exit),
             },
         };
-        Ok(rows.into_iter().map(read).collect())
+        Ok(rows.map(read).collect())
     }
 
     /// Waits for a task's end. For the command line and tests; controllers use the [`crate::Poller`].

@@ -257,10 +257,17 @@ async fn read_resources(shared: Arc<Shared>) {
     reason = "the reading is stamped where it is taken; everybody else gets the stamp as a value"
 )]
 fn publish(shared: &Shared, read: Result<Resources, Error>, asked_at: Instant, sequence: u64) {
-    if let Err(error) = &read {
-        tracing::warn!(%error, category = error.category(), "cannot read the cluster's resources");
-    }
     let before = shared.snapshot.borrow().clone();
+    if let Err(error) = &read {
+        // Said aloud once; Proxmox may stay away for hours.
+        let said = before.sequence > 0 && before.resources.is_err();
+        let cause: &dyn std::error::Error = error;
+        if said {
+            tracing::debug!(error = cause, category = error.category(), "still cannot read the cluster's resources");
+        } else {
+            tracing::warn!(error = cause, category = error.category(), "cannot read the cluster's resources");
+        }
+    }
     let after =
         Arc::new(Snapshot { resources: read.map_err(Arc::new), asked_at, taken_at: Timestamp::now(), sequence });
     let changed = snapshot::compare(&before, &after);

@@ -33,6 +33,10 @@ const LIST: u32 = 500;
 /// The first look past the list comes after this many rounds; each later one after twice the time.
 const OWN_LOOK_ROUNDS: u32 = 8;
 
+/// Our words for tasks whose end nobody can tell any more.
+const LOST: &str = "no such task: its node has no record of it";
+const NODE_LOST: &str = "no such task: its node has left the cluster";
+
 /// How a watched task stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskSeen {
@@ -168,7 +172,7 @@ async fn read_node(shared: &Shared, node: &NodeName) {
     let listed = match shared.client.tasks(node, i64::from(since) - 1, LIST).await {
         Ok(rows) => rows,
         Err(error) => {
-            tracing::debug!(%node, %error, "cannot read the node's tasks");
+            tracing::debug!(%node, error = &error as &dyn std::error::Error, "cannot read the node's tasks");
             return;
         }
     };
@@ -219,13 +223,14 @@ fn own_look_is_due(shared: &Shared, upid: &Upid, now: Instant) -> bool {
 async fn own_look(shared: &Shared, upid: &Upid) -> Option<TaskStatus> {
     match shared.client.task_status(upid).await {
         Ok(status) => Some(status),
-        Err(error) if error.refusal() == Some(&Refusal::NoSuchTask) => {
-            Some(TaskStatus::Failed("no such task: its node has no record of it".to_owned()))
-        }
-        Err(error) => {
-            tracing::debug!(%upid, %error, "cannot read the task");
-            None
-        }
+        Err(error) => match error.refusal() {
+            Some(Refusal::NoSuchTask) => Some(TaskStatus::Failed(LOST.to_owned())),
+            Some(Refusal::NoSuchNode) => Some(TaskStatus::Failed(NODE_LOST.to_owned())),
+            _ => {
+                tracing::debug!(%upid, error = &error as &dyn std::error::Error, "cannot read the task");
+                None
+            }
+        },
     }
 }
 
