@@ -1,0 +1,95 @@
+//! What was read of the management cluster and of the workload cluster.
+
+use std::collections::BTreeMap;
+
+use api::{ProxmoxClusterSpec, ProxmoxMachineSpec, ProxmoxMachineStatus};
+use serde::{Deserialize, Serialize};
+
+use super::{Certificate, Read};
+
+/// The management cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Management {
+    /// Its version.
+    pub version: Read<String>,
+    /// The `ProxmoxCluster`.
+    pub cluster: Read<ClusterSeen>,
+    /// The cluster's `ProxmoxMachine`s.
+    pub machines: Read<Vec<MachineSeen>>,
+    /// UIDs of all `ProxmoxMachine`s of all namespaces.
+    pub all_machines: Read<Vec<String>>,
+    /// The cluster's `ProxmoxMachineTemplate`s.
+    pub templates: Read<Vec<MachineTemplateSeen>>,
+    /// Wanted machines, by what wants them (`KubeadmControlPlane/cp`, `MachineDeployment/md`).
+    pub replicas: Read<BTreeMap<String, u32>>,
+}
+
+/// A `ProxmoxCluster`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterSeen {
+    /// Its name.
+    pub name: String,
+    /// What it wants. (It refers to a Secret, but holds none.)
+    pub spec: ProxmoxClusterSpec,
+}
+
+/// A `ProxmoxMachine`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineSeen {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// What it wants.
+    pub spec: ProxmoxMachineSpec,
+    /// What its controller says.
+    pub status: ProxmoxMachineStatus,
+}
+
+/// A `ProxmoxMachineTemplate`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachineTemplateSeen {
+    /// Its name.
+    pub name: String,
+    /// What its machines want.
+    pub spec: ProxmoxMachineSpec,
+}
+
+/// The workload cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Its version.
+    pub version: Read<String>,
+    /// Its nodes.
+    pub nodes: Read<Vec<NodeSeen>>,
+    /// What answers at the control-plane endpoint.
+    pub endpoint: Read<EndpointSeen>,
+}
+
+/// What answers at the control-plane endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointSeen {
+    /// `host:port`.
+    pub address: String,
+    /// The certificate that it shows.
+    pub certificate: Certificate,
+}
+
+/// A node of the workload cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSeen {
+    /// Its name.
+    pub name: String,
+    /// Its provider id.
+    pub provider_id: Option<String>,
+    /// Whether it is ready; `None`: it has never said.
+    pub ready: Option<bool>,
+    /// The `Ready` condition's message.
+    pub message: String,
+    /// The kubelet's version.
+    pub kubelet: String,
+}

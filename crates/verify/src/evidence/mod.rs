@@ -1,0 +1,149 @@
+//! What was read of the world, one [`Read`] a part, so that what could not be read stays apart from what is not
+//! there.
+//!
+//! * What it promises: it can be saved and judged again; it holds no secrets (only named fields are taken over from
+//!   guests' configurations and Kubernetes objects, never a Secret's content).
+//! * What it assumes: field names are an interface (`evidence.json` lies beside reports): add, do not rename.
+
+mod kubernetes;
+mod proxmox;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use kubernetes::{ClusterSeen, EndpointSeen, MachineSeen, MachineTemplateSeen, Management, NodeSeen, Workload};
+pub use proxmox::{
+    Bridge, Certificate, Disk, Door, Guest, GuestSettings, Iso, NodeStorage, Proxmox, ProxmoxNode, Storage, TrustSeen,
+    VersionSeen,
+};
+
+/// Everything that was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// When reading began.
+    pub started: Timestamp,
+    /// When reading ended.
+    pub finished: Timestamp,
+    /// Our version.
+    pub oxmox: String,
+    /// The namespace that was looked at.
+    pub namespace: String,
+    /// The workload cluster's name, if one was named.
+    pub cluster: Option<String>,
+    /// Proxmox VE.
+    pub proxmox: Proxmox,
+    /// The management cluster.
+    pub management: Management,
+    /// The workload cluster.
+    pub workload: Workload,
+}
+
+/// A part that was read, or why it was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Read<T> {
+    /// It was read.
+    Known(T),
+    /// It was not.
+    Unread {
+        /// The kind of reason.
+        cause: Cause,
+        /// The reason in words.
+        why: String,
+    },
+}
+
+/// Why a part was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Nobody asked: the part needs something that was not given, or that could not be read before.
+    NotAsked,
+    /// It was asked for, and is not there.
+    Missing,
+    /// No connection.
+    NoConnection,
+    /// The certificate is not trusted.
+    Certificate,
+    /// No, or no whole, answer.
+    NoAnswer,
+    /// The other side does not know us.
+    NotKnown,
+    /// The other side knows us, and we may not.
+    Forbidden,
+    /// The other side refused for another reason.
+    Refused,
+    /// The answer does not read.
+    Garbled,
+}
+
+impl<T> Read<T> {
+    /// Unread, and why.
+    pub fn unread(cause: Cause, why: impl Into<String>) -> Self {
+        Self::Unread { cause, why: why.into() }
+    }
+
+    /// Nobody asked.
+    pub fn not_asked(why: impl Into<String>) -> Self {
+        Self::unread(Cause::NotAsked, why)
+    }
+
+    /// The part, if it was read.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unread { .. } => None,
+        }
+    }
+
+    /// The same reason for another part.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Read<U> {
+        match self {
+            Self::Known(value) => Read::Known(f(value)),
+            Self::Unread { cause, why } => Read::Unread { cause, why },
+        }
+    }
+}
+
+impl Evidence {
+    /// How many parts were read, and how many were not though somebody asked.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        fn tally<T>(read: &Read<T>) -> (usize, usize) {
+            match read {
+                Read::Known(_) => (1, 0),
+                Read::Unread { cause: Cause::NotAsked, .. } => (0, 0),
+                // "is not there" is an answer, too
+                Read::Unread { cause: Cause::Missing, .. } => (1, 0),
+                Read::Unread { .. } => (0, 1),
+            }
+        }
+        let Self { proxmox, management, workload, .. } = self;
+        let Proxmox {
+            trust: _,
+            doors,
+            version,
+            permissions,
+            nodes,
+            guests,
+            storages,
+            node_storages,
+            bridges,
+            settings,
+            isos,
+            agents,
+        } = proxmox;
+        let Management { version: management_version, cluster, machines, all_machines, templates, replicas } =
+            management;
+        let Workload { version: workload_version, nodes: joined, endpoint } = workload;
+        let mut all = vec![tally(version), tally(permissions), tally(nodes), tally(guests), tally(storages)];
+        all.extend([tally(management_version), tally(cluster), tally(machines), tally(all_machines), tally(templates)]);
+        all.extend([tally(replicas), tally(workload_version), tally(joined), tally(endpoint)]);
+        all.extend(doors.iter().map(|door| tally(&door.certificate)));
+        all.extend(node_storages.values().map(tally));
+        all.extend(bridges.values().map(tally));
+        all.extend(settings.values().map(tally));
+        all.extend(isos.values().map(tally));
+        all.extend(agents.values().map(tally));
+        all.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+}

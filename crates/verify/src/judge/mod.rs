@@ -1,0 +1,157 @@
+//! Judging: evidence in, report out, no clock and no network.
+//!
+//! * What it promises: every check says something about every evidence; a check that an earlier failure makes
+//!   meaningless is blocked and names the first cause; what was not read is `unread`, never `passed`.
+//! * What it assumes: checks stand in an order in which causes come before effects.
+
+mod addresses;
+mod api;
+mod network_storage;
+mod orphans;
+mod privileges;
+mod scope;
+mod storages;
+mod verdict;
+mod vm_management;
+mod wanted;
+
+use std::collections::BTreeMap;
+
+use crate::evidence::Evidence;
+use crate::report::{Check, Deselected, Outcome, Report, Severity, StepReport, Summary, Versions};
+use crate::selection::Selection;
+use crate::step::{STEPS, StepId};
+
+use verdict::{Says, Verdict};
+
+/// A check: what it is called, how it judges, and its page.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckInfo {
+    /// Its id, `STEP.NAME`; never renamed.
+    pub id: &'static str,
+    /// The step that it belongs to.
+    pub step: StepId,
+    /// Its title, the statement that holds when it passes.
+    pub title: &'static str,
+    /// What it looks at, and where the limits are.
+    pub looks_at: &'static str,
+    /// Why that matters.
+    pub matters: &'static str,
+    /// What to do when it does not pass.
+    pub fix: &'static str,
+    /// Earlier checks without which it means nothing.
+    needs: &'static [&'static str],
+    judge: fn(&Evidence) -> Verdict,
+}
+
+/// All checks, causes before effects.
+pub const CHECKS: [CheckInfo; 21] = [
+    api::REACHABLE,
+    api::TLS_CHAIN,
+    api::AUTHENTICATED,
+    api::VERSION_SUPPORTED,
+    privileges::PRIVILEGES,
+    api::QUORATE,
+    api::NODES_ONLINE,
+    api::CLOCK_SKEW,
+    storages::ISO_STORAGE,
+    storages::IMAGE_STORAGE,
+    network_storage::BRIDGE,
+    storages::FREE_SPACE,
+    addresses::ADDRESS_RANGE,
+    network_storage::ENDPOINT_ANSWERS,
+    vm_management::TEMPLATE,
+    wanted::MACHINES_HAVE_VMS,
+    orphans::NO_ORPHANS,
+    orphans::NO_DUPLICATES,
+    vm_management::AGENT_ANSWERS,
+    vm_management::NODES_READY,
+    vm_management::SEED_REMOVED,
+];
+
+/// The last line of a VM's notes when it is our mark: all of them that evidence keeps.
+pub(crate) fn mark_line(notes: &str) -> Option<&str> {
+    orphans::Mark::line(notes)
+}
+
+/// Judges evidence.
+pub fn judge(evidence: &Evidence, selection: &Selection) -> Report {
+    judge_with(evidence, selection, &mut |_| {})
+}
+
+/// Judges evidence; tells each check's id before judging it.
+pub(crate) fn judge_with(evidence: &Evidence, selection: &Selection, tell: &mut dyn FnMut(&'static str)) -> Report {
+    let mut roots: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut checks = Vec::new();
+    let mut deselected = Vec::new();
+    // Those that nobody asked for are judged, too: what they block is blocked all the same.
+    for info in &CHECKS {
+        tell(info.id);
+        let root = info.needs.iter().find_map(|need| roots.get(need));
+        let verdict = match root {
+            Some(root) => Verdict::blocked(*root, format!("means nothing while `{root}` fails")),
+            None => (info.judge)(evidence),
+        };
+        match (root, &verdict.says) {
+            (Some(root), _) => _ = roots.insert(info.id, root),
+            (None, Says::Failed(Severity::Error)) => _ = roots.insert(info.id, info.id),
+            (None, _) => {}
+        }
+        match selection.leaves_out(info.id) {
+            Some(why) => deselected.push(Deselected { id: info.id.to_owned(), why }),
+            None => checks.push((info, verdict)),
+        }
+    }
+    let steps = STEPS.map(|step| StepReport {
+        id: step.id,
+        number: step.number,
+        title: step.title.to_owned(),
+        asks: step.asks.to_owned(),
+        not_yet: !CHECKS.iter().any(|check| check.step == step.id),
+        checks: checks.iter().filter(|(info, _)| info.step == step.id).map(|(info, v)| check(info, v)).collect(),
+    });
+    let steps = Vec::from(steps);
+    Report {
+        started: evidence.started,
+        finished: evidence.finished,
+        cluster: evidence.cluster.as_ref().map(|name| format!("{}/{name}", evidence.namespace)),
+        versions: Versions {
+            oxmox: evidence.oxmox.clone(),
+            proxmox: evidence.proxmox.version.known().map(|seen| seen.version.clone()),
+            management: evidence.management.version.known().cloned(),
+            workload: evidence.workload.version.known().cloned(),
+        },
+        summary: summary(evidence, &steps, deselected.len()),
+        steps,
+        deselected,
+    }
+}
+
+fn check(info: &CheckInfo, verdict: &Verdict) -> Check {
+    let Verdict { says, message, hint, evidence } = verdict.clone();
+    let (outcome, severity, blocked_by) = match says {
+        Says::Passed => (Outcome::Passed, Severity::Info, None),
+        Says::Failed(severity) => (Outcome::Failed, severity, None),
+        Says::Blocked(by) => (Outcome::Blocked, Severity::Warning, Some(by)),
+        Says::Unread => (Outcome::Unread, Severity::Warning, None),
+    };
+    let (id, title) = (info.id.to_owned(), info.title.to_owned());
+    Check { id, title, outcome, severity, message, hint, evidence, blocked_by }
+}
+
+fn summary(evidence: &Evidence, steps: &[StepReport], deselected: usize) -> Summary {
+    let (parts_read, parts_unread) = evidence.count();
+    let steps_not_yet = steps.iter().filter(|step| step.not_yet).count();
+    let mut sum = Summary { deselected, steps_not_yet, parts_read, parts_unread, ..Summary::default() };
+    for check in steps.iter().flat_map(|step| &step.checks) {
+        let count = match check.outcome {
+            Outcome::Passed => &mut sum.passed,
+            Outcome::Failed if check.is_warning() => &mut sum.warnings,
+            Outcome::Failed => &mut sum.failed,
+            Outcome::Blocked => &mut sum.blocked,
+            Outcome::Unread => &mut sum.unread,
+        };
+        *count += 1;
+    }
+    sum
+}

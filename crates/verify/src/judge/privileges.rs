@@ -1,0 +1,182 @@
+//! Step 1: what the provider needs to be allowed, path by path.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::api::ProxmoxMachineSpec;
+
+use super::verdict::{Tally, Verdict, need};
+use super::{CheckInfo, scope};
+use crate::evidence::Evidence;
+use crate::step::StepId;
+
+pub(super) const PRIVILEGES: CheckInfo = CheckInfo {
+    id: "api.privileges",
+    step: StepId::Api,
+    title: "We may do what the provider has to do",
+    looks_at: "Our effective privileges on the paths that the cluster's machines touch: their pool or /vms, their \
+               template, the storages of their disks and of bootstrap images, their bridges. Without a cluster: /vms.",
+    matters: "A missing privilege shows when the one call that needs it is made: perhaps only at deletion.",
+    fix: "Give the named privilege on the named path to the token and, where the token has separate privileges, to its \
+          user, too: `pveum acl modify PATH --tokens 'USER!TOKEN' --roles ROLE`.",
+    needs: &["api.authenticated"],
+    judge: privileges,
+};
+
+type Held = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// One of `privileges` on one of `paths`.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Need {
+    paths: Vec<String>,
+    privileges: &'static [&'static str],
+    what_for: &'static str,
+}
+
+/// Privileges on a machine's VM, and what for.
+const ON_MACHINES: [(&[&str], &str); 9] = [
+    (&["VM.Allocate"], "make and destroy VMs"),
+    (&["VM.Audit"], "see VMs"),
+    (&["VM.PowerMgmt"], "start and stop VMs"),
+    (&["VM.Config.CPU"], "set cores"),
+    (&["VM.Config.Memory"], "set memory"),
+    (&["VM.Config.Disk"], "grow disks"),
+    (&["VM.Config.Network"], "plug NICs in"),
+    (&["VM.Config.Options"], "write the mark and tags"),
+    (&["VM.Config.CDROM"], "attach bootstrap images"),
+];
+
+fn privileges(evidence: &Evidence) -> Verdict {
+    let held = match need("our privileges", &evidence.proxmox.permissions) {
+        Ok(held) => held,
+        Err(verdict) => return verdict,
+    };
+    let mut wanted = BTreeSet::new();
+    let mut notes = Vec::new();
+    match scope::specs(evidence) {
+        Ok(specs) => specs.iter().for_each(|(_, spec)| for_spec(evidence, spec, &mut wanted)),
+        Err(verdict) => {
+            notes.push(format!("only /vms was looked at: {}", verdict.message));
+            on_machines(vec![vms()], &mut wanted);
+        }
+    }
+    let mut tally = Tally::default();
+    for Need { paths, privileges, what_for } in &wanted {
+        let has = paths.iter().any(|path| privileges.iter().any(|privilege| holds(held, path, privilege)));
+        let line = format!(
+            "{} on {}",
+            privileges.join(" or "),
+            paths.iter().map(|p| shown(p)).collect::<Vec<_>>().join(" or ")
+        );
+        if has {
+            tally.fine(line);
+        } else {
+            tally.error(format!("missing: {line} (to {what_for})"));
+        }
+    }
+    let hint = "give each missing privilege on its path to the token and to its user (`pveum acl modify`)";
+    tally.verdict(format!("all {} privileges that were looked for are held", wanted.len()), hint).evidence(notes)
+}
+
+/// Any VM that is not yet: what is handed down to it from /vms.
+fn vms() -> String {
+    "/vms/0".to_owned()
+}
+
+fn shown(path: &str) -> &str {
+    if path == "/vms/0" { "/vms" } else { path }
+}
+
+fn on_machines(paths: Vec<String>, wanted: &mut BTreeSet<Need>) {
+    for (privileges, what_for) in ON_MACHINES {
+        wanted.insert(Need { paths: paths.clone(), privileges, what_for });
+    }
+}
+
+fn for_spec(evidence: &Evidence, spec: &ProxmoxMachineSpec, wanted: &mut BTreeSet<Need>) {
+    let machines: Vec<String> = spec.pool.iter().map(|pool| format!("/pool/{pool}")).chain([vms()]).collect();
+    on_machines(machines.clone(), wanted);
+    let version = evidence.proxmox.version.known();
+    let eight = version.is_some_and(|seen| seen.version.starts_with("8."));
+    let checks = spec.checks.clone().unwrap_or_default();
+    if checks.skip_qemu_guest_agent != Some(true) {
+        let privileges: &[&str] = match (eight, checks.skip_cloud_init_status) {
+            (true, _) => &["VM.Monitor"],
+            (false, Some(true)) => &["VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted"],
+            (false, None | Some(false)) => &["VM.GuestAgent.Unrestricted"],
+        };
+        wanted.insert(Need { paths: machines, privileges, what_for: "ask the guest agent" });
+    }
+    let mut storages: BTreeSet<String> = spec.storage.iter().cloned().collect();
+    if let Ok((vmid, guest)) = scope::template(evidence, spec) {
+        let pool = guest.pool.iter().map(|pool| format!("/pool/{pool}"));
+        let paths: Vec<String> = [format!("/vms/{vmid}")].into_iter().chain(pool).collect();
+        wanted.insert(Need { paths, privileges: &["VM.Clone"], what_for: "clone the template" });
+        if storages.is_empty()
+            && let Ok(settings) = scope::of(&evidence.proxmox.settings, &vmid)
+        {
+            let disks = settings.disks.values().filter(|disk| !disk.cdrom);
+            storages.extend(disks.filter_map(|disk| disk.volume.as_ref()).map(|volume| volume.storage.to_string()));
+        }
+    }
+    for storage in storages {
+        let paths = vec![format!("/storage/{storage}")];
+        wanted.insert(Need { paths, privileges: &["Datastore.AllocateSpace"], what_for: "store disks" });
+    }
+    let nodes = scope::nodes(evidence, spec).unwrap_or_default();
+    let on_node = |node: &pve_types::NodeName| nodes.contains(node);
+    let isos: BTreeSet<String> = evidence
+        .proxmox
+        .storages
+        .known()
+        .into_iter()
+        .flatten()
+        .filter(|row| on_node(&row.node) && row.content.contains("iso"))
+        .map(|row| format!("/storage/{}", row.storage))
+        .collect();
+    if !isos.is_empty() {
+        let paths: Vec<String> = isos.into_iter().collect();
+        let upload = "upload bootstrap images";
+        wanted.insert(Need { paths: paths.clone(), privileges: &["Datastore.AllocateTemplate"], what_for: upload });
+        wanted.insert(Need { paths, privileges: &["Datastore.Allocate"], what_for: "remove bootstrap images" });
+    }
+    for nic in &spec.network.network_devices {
+        let Some(bridge) = &nic.bridge else { continue };
+        let vlan = nic.vlan.map(|vlan| format!("/{vlan}")).unwrap_or_default();
+        let paths = vec![format!("/sdn/zones/localnetwork/{bridge}{vlan}")];
+        wanted.insert(Need { paths, privileges: &["SDN.Use"], what_for: "plug NICs in" });
+    }
+}
+
+/// Whether the privilege is held on the path: the nearest path with entries decides, and hands down what it marks so.
+fn holds(held: &Held, path: &str, privilege: &str) -> bool {
+    let mut at = path;
+    loop {
+        if let Some(here) = held.get(at) {
+            return here.get(privilege).is_some_and(|handed_down| at == path || *handed_down);
+        }
+        if at == "/" {
+            return false;
+        }
+        at = at.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn the_nearest_path_decides() {
+        let here = |privilege: &str, down| BTreeMap::from([(privilege.to_owned(), down)]);
+        let held = Held::from([
+            ("/".to_owned(), here("VM.Audit", true)),
+            ("/vms".to_owned(), here("VM.Clone", false)),
+            ("/vms/100".to_owned(), here("VM.Config.CPU", false)),
+        ]);
+        assert!(holds(&held, "/pool/a", "VM.Audit"));
+        assert!(holds(&held, "/vms", "VM.Clone"));
+        assert!(!holds(&held, "/vms/101", "VM.Clone"), "not handed down");
+        assert!(!holds(&held, "/vms/100", "VM.Audit"), "replaced by the nearer entry");
+        assert!(holds(&held, "/vms/100", "VM.Config.CPU"));
+    }
+}

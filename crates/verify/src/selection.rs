@@ -1,0 +1,91 @@
+//! Which checks are asked for.
+
+use crate::judge::CHECKS;
+
+/// Which checks are asked for: those that match `only` (all, when it is empty) and do not match `skip`.
+///
+/// A pattern is a check's id (`api.quorate`), a step's name (`api`), or either with `*` for any text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    only: Vec<String>,
+    skip: Vec<String>,
+}
+
+/// A pattern that matches no check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no check is called `{pattern}`; hint: name a step ({steps}), a check such as `api.quorate`, or use `*`")]
+pub struct BadSelection {
+    /// The pattern.
+    pub pattern: String,
+    steps: String,
+}
+
+impl Selection {
+    /// All checks.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Reads the patterns; one that matches nothing is refused, since it would be a wish unheard.
+    pub fn new(only: Vec<String>, skip: Vec<String>) -> Result<Self, BadSelection> {
+        let unheard = only.iter().chain(&skip).find(|pattern| !CHECKS.iter().any(|check| matches(pattern, check.id)));
+        if let Some(pattern) = unheard {
+            let steps: Vec<_> = crate::STEPS.iter().map(|step| step.id.as_str()).collect();
+            return Err(BadSelection { pattern: pattern.clone(), steps: steps.join(", ") });
+        }
+        Ok(Self { only, skip })
+    }
+
+    /// Why the check is left out; `None`: it is asked for.
+    pub(crate) fn leaves_out(&self, id: &str) -> Option<String> {
+        if let Some(pattern) = self.skip.iter().find(|pattern| matches(pattern, id)) {
+            return Some(format!("skipped by `{pattern}`"));
+        }
+        let asked = self.only.is_empty() || self.only.iter().any(|pattern| matches(pattern, id));
+        (!asked).then(|| format!("only `{}` was asked for", self.only.join(", ")))
+    }
+}
+
+fn matches(pattern: &str, id: &str) -> bool {
+    let step = id.split('.').next().unwrap_or(id);
+    glob(pattern, id) || glob(pattern, step)
+}
+
+/// `*` stands for any text; everything else for itself.
+fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|text| {
+            text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| glob(rest, &text[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_pattern_names_a_check_a_step_or_many() {
+        assert!(matches("api.quorate", "api.quorate"));
+        assert!(matches("api", "api.quorate"));
+        assert!(matches("*.n*", "vm-management.nodes-ready"));
+        assert!(matches("vm-*", "vm-management.nodes-ready"));
+        assert!(!matches("api.quor", "api.quorate"));
+        assert!(!matches("pi", "api.quorate"));
+    }
+
+    #[test]
+    fn a_wish_that_matches_nothing_is_refused() {
+        let bad = Selection::new(vec!["api.qourate".into()], Vec::new()).unwrap_err();
+        assert!(bad.to_string().starts_with("no check is called `api.qourate`"), "{bad}");
+    }
+
+    #[test]
+    fn skip_wins_over_only() {
+        let selection = Selection::new(vec!["api".into()], vec!["api.clock-skew".into()]).unwrap();
+        assert_eq!(selection.leaves_out("api.quorate"), None);
+        assert_eq!(selection.leaves_out("api.clock-skew").unwrap(), "skipped by `api.clock-skew`");
+        assert_eq!(selection.leaves_out("network-storage.bridge").unwrap(), "only `api` was asked for");
+    }
+}
