@@ -4,13 +4,13 @@
 //! It is found in a node image, or fetched from the machine's apt sources once. When root, it
 //! runs over copies (overlays) of `/etc`, `/var` and `/run`, in namespaces without a network.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use crate::room::{Room, cache, program};
+use crate::packages::{self, is_root};
+use crate::room::{Room, cache};
 
 const PYTHON: &str = "/usr/bin/python3";
 
@@ -59,9 +59,9 @@ fn look() -> Result<CloudInit, String> {
         return Err(format!("no {PYTHON}"));
     }
     let cache = cache().ok_or("no home directory to keep packages in")?;
-    let root = match unpacked(&cache) {
+    let root = match in_a_node_image(&cache) {
         Some(root) => root,
-        None => fetched(&cache)?,
+        None => packages::unpacked(&cache, "cloud-init")?,
     };
     let cage = if may_unshare() { Cage::Namespaces } else { Cage::Rights };
     if cage == Cage::Rights && is_root() {
@@ -121,79 +121,12 @@ fn has_cloud_init(root: &Path) -> bool {
     root.join("usr/lib/python3/dist-packages/cloudinit").is_dir() && root.join("etc/cloud").is_dir()
 }
 
-/// One that lies in the cache already.
-fn unpacked(cache: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(cache).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    let named =
-        |path: &PathBuf, start: &str| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
-    let mut roots: Vec<_> = entries
-        .filter_map(|path| match path {
-            path if named(&path, "node-image-") => Some(path.join("rootfs")),
-            path if named(&path, "cloud-init-") => Some(path),
-            _ => None,
-        })
-        .filter(|root| has_cloud_init(root))
-        .collect();
-    roots.sort();
-    roots.pop()
-}
-
-/// Fetches the package and what it needs and the machine hasn't, into the cache.
-fn fetched(cache: &Path) -> Result<PathBuf, String> {
-    for tool in ["apt-get", "dpkg"] {
-        program(tool).ok_or(format!("no {tool}, so cloud-init can't be fetched"))?;
-    }
-    // One test fetches, the others wait for it.
-    fs::create_dir_all(cache).map_err(|err| err.to_string())?;
-    let lock = File::create(cache.join(".cloud-init.lock")).map_err(|err| err.to_string())?;
-    lock.lock().map_err(|err| err.to_string())?;
-    if let Some(root) = unpacked(cache) {
-        return Ok(root);
-    }
-    let building = cache.join(".cloud-init.building");
-    match fs::remove_dir_all(&building) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err.to_string()),
-        _ => fs::create_dir_all(building.join("root")).map_err(|err| err.to_string())?,
-    }
-
-    let listed =
-        out(apt().args(["install", "--print-uris", "-y", "-qq"]).args(["--no-install-recommends", "cloud-init"]))?;
-    // Each line: 'address' file size hash
-    let files: Vec<_> = listed.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-    let packages = files.iter().filter_map(|file| file.split('_').next());
-    let version = files
-        .iter()
-        .find_map(|file| file.strip_prefix("cloud-init_")?.split('_').next())
-        .ok_or("apt offers no cloud-init, or it is installed")?;
-    out(apt().args(["-qq", "download"]).args(packages).current_dir(&building))?;
-    for entry in fs::read_dir(&building).map_err(|err| err.to_string())?.filter_map(Result::ok) {
-        if entry.path().extension().is_some_and(|extension| extension == "deb") {
-            out(Command::new("dpkg").arg("-x").arg(entry.path()).arg(building.join("root")))?;
-        }
-    }
-    let root = cache.join(format!("cloud-init-{}", version.replace("%3a", ".")));
-    fs::rename(building.join("root"), &root).map_err(|err| err.to_string())?;
-    drop(fs::remove_dir_all(&building));
-    Ok(root)
-}
-
-fn apt() -> Command {
-    let mut apt = Command::new("apt-get");
-    apt.env("LC_ALL", "C").args(["-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20"]);
-    if is_root() {
-        apt.args(["-o", "APT::Sandbox::User=root"]);
-    }
-    apt
-}
-
-fn out(command: &mut Command) -> Result<String, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let out = command.output().map_err(|err| format!("{name}: {err}"))?;
-    if out.status.success() {
-        return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
-    }
-    let words = String::from_utf8_lossy(&out.stderr);
-    Err(format!("{name}: {}", words.lines().next().unwrap_or("failed without a word")))
+/// The newest node image that has one.
+fn in_a_node_image(cache: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(cache).ok()?.filter_map(Result::ok);
+    let images = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("node-image-"));
+    let roots = images.map(|image| image.path().join("rootfs")).filter(|root| has_cloud_init(root));
+    roots.max_by_key(|root| fs::metadata(root).and_then(|about| about.modified()).ok())
 }
 
 /// Whether root may do here what a cage takes: containers often may not.
@@ -204,9 +137,4 @@ fn may_unshare() -> bool {
     let mut unshare = Command::new("unshare");
     unshare.args(["--mount", "--uts", "--ipc", "--pid", "--net", "--fork", "sh", "-c", PROBE]);
     is_root() && unshare.output().is_ok_and(|out| out.status.success())
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata("/proc/self").is_ok_and(|about| about.uid() == 0)
 }

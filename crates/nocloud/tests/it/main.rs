@@ -1,4 +1,4 @@
-//! The seed as others read it: a reader of our own, isoinfo, and Debian's cloud-init.
+//! The seed as others read it: a reader of our own, isoinfo, cloud-init and netplan.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +10,8 @@ mod fixture;
 mod golden;
 mod image;
 mod judged;
+mod netplan;
+mod packages;
 mod quoting;
 mod reader;
 mod room;
