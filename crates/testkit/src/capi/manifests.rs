@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 /// Objects that pass through a webhook of each manager when they are created, and break no rule.
-pub(super) const PROBE: &str = r#"
+pub(super) const PROBE: &str = r"
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: MachineHealthCheck
 metadata: { name: probe, namespace: default }
@@ -31,7 +31,7 @@ spec:
   version: v1.36.3
   machineTemplate: { spec: { infrastructureRef: { apiGroup: infrastructure.cluster.x-k8s.io, kind: ProbeMachineTemplate, name: probe } } }
   kubeadmConfigSpec: { format: cloud-config }
-"#;
+";
 
 /// One value for each manager.
 #[derive(Debug, Clone, Copy)]

@@ -46,9 +46,8 @@ fn reap(child: Pid) -> Result<Option<ExitStatus>> {
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if pid == child => ended = Some(exit_status(status)),
-            Ok(Some(_)) => {}
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
             Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(ended),
-            Err(rustix::io::Errno::INTR) => {}
             Err(error) => bail!("reap: {error}"),
         }
     }

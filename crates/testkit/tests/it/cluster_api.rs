@@ -29,6 +29,13 @@ spec:
   kubeadmConfigSpec: { format: cloud-config }
 ";
 
+const KUBEADM_CONFIG: &str = r#"
+apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
+kind: KubeadmConfig
+metadata: { name: join, namespace: default }
+spec: { joinConfiguration: { nodeRegistration: { kubeletExtraArgs: [ { name: v, value: "4" } ] } } }
+"#;
+
 #[tokio::test]
 async fn cluster_api_takes_a_cluster_and_refuses_a_bad_one() {
     let which: Vec<Tool> = Tool::CONTROL_PLANE.into_iter().chain(Tool::CLUSTER_API).collect();
@@ -53,10 +60,11 @@ async fn cluster_api_takes_a_cluster_and_refuses_a_bad_one() {
     let error = plane.apply(EVEN_CONTROL_PLANE).await.unwrap_err().to_string();
     assert!(error.contains("cannot be an even number"), "{error}");
 
-    // Conversion: the same object as the older contract shows it.
-    let old =
-        plane.kubectl(&["get", "clusters.v1beta1.cluster.x-k8s.io", "first", "-o", "jsonpath={.apiVersion}"]).await;
-    assert_eq!(old.unwrap(), "cluster.x-k8s.io/v1beta1");
+    // Conversion: what is a list in the newer version is a map in the older one.
+    plane.apply(KUBEADM_CONFIG).await.unwrap();
+    let path = "jsonpath={.spec.joinConfiguration.nodeRegistration.kubeletExtraArgs.v}";
+    let old = "kubeadmconfigs.v1beta1.bootstrap.cluster.x-k8s.io";
+    assert_eq!(plane.kubectl(&["get", old, "join", "-o", path]).await.unwrap(), "4");
 
     capi.stop().await.unwrap();
     plane.kill().await.unwrap();
@@ -73,7 +81,7 @@ async fn crds_alone_let_a_test_play_the_managers() {
     plane.apply(CLUSTER).await.unwrap();
     let patch = r#"--patch={"status":{"initialization":{"infrastructureProvisioned":true}}}"#;
     plane.kubectl(&["patch", "cluster", "first", "--subresource=status", "--type=merge", patch]).await.unwrap();
-    let path = "jsonpath={.status.initialization.infrastructureProvisioned}";
-    assert_eq!(plane.kubectl(&["get", "cluster", "first", "-o", path]).await.unwrap(), "true");
+    let shown = "jsonpath={.status.initialization.infrastructureProvisioned}";
+    assert_eq!(plane.kubectl(&["get", "cluster", "first", "-o", shown]).await.unwrap(), "true");
     plane.kill().await.unwrap();
 }
