@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use api::ProxmoxCluster;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
-use pve::{Auth, BaseUrl, ClientConfig, Fingerprint, Poller, PollerOptions, Trust};
+use pve::{Poller, PollerOptions};
 use pve_types::{GuestConfig, Vmid};
 use secrecy::SecretString;
 use tokio::sync::{broadcast, mpsc};
@@ -79,7 +79,7 @@ impl Connections {
         if let Some(open) = lock(&self.open).get(&key) {
             return Ok(open.clone());
         }
-        let client = open(&credentials)?;
+        let client = pve::Client::new(credentials.config()?).map_err(|why| daemon::chain(&why))?;
         let options = PollerOptions {
             idle: self.settings.poll_idle,
             busy: self.settings.poll_busy,
@@ -175,23 +175,4 @@ fn key(credentials: &Credentials) -> String {
     use secrecy::ExposeSecret as _;
     let Credentials { urls, token, secret, insecure, root_ca, fingerprint } = credentials;
     format!("{urls:?} {token} {} {insecure} {root_ca:?} {fingerprint:?}", secret.expose_secret())
-}
-
-fn open(credentials: &Credentials) -> Result<pve::Client, String> {
-    let urls = credentials
-        .urls
-        .iter()
-        .map(|url| url.parse::<BaseUrl>().map_err(|why| format!("url: {}", daemon::chain(&why))))
-        .collect::<Result<Vec<_>, _>>()?;
-    let auth = Auth::Token { id: credentials.token.clone(), secret: credentials.secret.clone() };
-    let mut config = ClientConfig::new(urls, auth);
-    config.trust = match (&credentials.fingerprint, &credentials.root_ca, credentials.insecure) {
-        (Some(text), _, _) => {
-            Trust::Fingerprint(text.parse::<Fingerprint>().map_err(|why| format!("fingerprint: {}", daemon::chain(&why)))?)
-        }
-        (None, Some(pem), _) => Trust::Ca(pem.clone()),
-        (None, None, true) => Trust::Skip,
-        (None, None, false) => Trust::System,
-    };
-    pve::Client::new(config).map_err(|why| daemon::chain(&why))
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pve::{Auth, BaseUrl, ClientConfig, Fingerprint, Trust};
 use secrecy::SecretString;
 
 /// Settings of the controllers.
@@ -45,4 +46,26 @@ pub struct Credentials {
     pub root_ca: Option<String>,
     /// SHA-256 fingerprint of the server's certificate to trust instead.
     pub fingerprint: Option<String>,
+}
+
+impl Credentials {
+    /// The settings of a client. The error names what cannot be used.
+    pub fn config(&self) -> Result<ClientConfig, String> {
+        let urls = self
+            .urls
+            .iter()
+            .map(|url| url.parse::<BaseUrl>().map_err(|why| format!("url: {}", daemon::chain(&why))))
+            .collect::<Result<Vec<_>, _>>()?;
+        let auth = Auth::Token { id: self.token.clone(), secret: self.secret.clone() };
+        let mut config = ClientConfig::new(urls, auth);
+        config.trust = match (&self.fingerprint, &self.root_ca, self.insecure) {
+            (Some(text), _, _) => Trust::Fingerprint(
+                text.parse::<Fingerprint>().map_err(|why| format!("fingerprint: {}", daemon::chain(&why)))?,
+            ),
+            (None, Some(pem), _) => Trust::Ca(pem.clone()),
+            (None, None, true) => Trust::Skip,
+            (None, None, false) => Trust::System,
+        };
+        Ok(config)
+    }
 }

@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask help`.
 
+mod generate;
 mod lab;
 mod tools;
 
@@ -18,6 +19,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    #[command(name = "gen")]
+    Generate(generate::Args),
     Tools(tools::Args),
     Lab(lab::Args),
     Enter(lab::EnterArgs),
@@ -29,6 +32,7 @@ enum Task {
 fn main() -> Result<ExitCode> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_target(false).init();
     match Args::parse().task {
+        Task::Generate(args) => generate::run(&args),
         Task::Tools(args) => tools::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Enter(args) => lab::enter(&args),

@@ -1,0 +1,34 @@
+//! One file a command.
+
+pub(crate) mod crds;
+#[cfg(feature = "demo")]
+pub(crate) mod demo;
+pub(crate) mod run_capi;
+pub(crate) mod verify;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::args::{Args, Command, Run};
+
+/// Runs what the command line says.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let format = args.log_format.parse().context("--log-format")?;
+    daemon::logs::init(format, &args.log).context("--log")?;
+    match args.command {
+        Command::Crds => crds::run(),
+        Command::Run(Run::Capi(args)) => block_on(run_capi::run(*args)),
+        Command::Verify(args) => block_on(verify::run(*args)),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(args),
+        #[cfg(feature = "demo")]
+        Command::LabInit(args) => demo::init(&args),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(work)
+}

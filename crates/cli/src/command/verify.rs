@@ -1,0 +1,115 @@
+//! `oxmox verify`: the verification steps on a Proxmox VE and a cluster on it.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use verify::render::{self, Colour};
+use verify::{Options, Progress, Report, Selection, Sources};
+
+use crate::args::Kubernetes;
+use crate::proxmox::Proxmox;
+
+/// Check a Proxmox VE, and a cluster on it. Reads only; changes nothing.
+///
+/// Exit codes: 0 all passed, 1 warnings, 2 something failed, 3 could not run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    oxmox verify --proxmox-url https://pve1:8006 --proxmox-token 'capi@pve!oxmox' --proxmox-secret UUID\n  \
+    oxmox verify --only api,network-storage.iso-storage       some steps or checks\n  \
+    oxmox verify --report reports/ -o json                    files for people and CI, JSON on stdout\n\n\
+    Each check has a page in docs/reference/checks.md.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    kubernetes: Kubernetes,
+    #[command(flatten)]
+    proxmox: Proxmox,
+    /// Check Proxmox VE alone, no Kubernetes.
+    #[arg(long)]
+    proxmox_only: bool,
+    /// Namespace of the cluster.
+    #[arg(long, short = 'n', default_value = "default", value_name = "NAMESPACE")]
+    namespace: String,
+    /// The cluster; without it, the only one in the namespace.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Only these steps or checks (`api`, `vm-management.*`).
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Not these steps or checks.
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    skip: Vec<String>,
+    /// Write report.html, report.json, report.junit.xml and evidence.json into this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    report: Option<PathBuf>,
+    /// What is printed.
+    #[arg(long, short = 'o', default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+/// Checks and prints.
+#[expect(clippy::disallowed_methods, reason = "the edge: here the time is taken")]
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let selection = Selection::new(args.only, args.skip).context("--only, --skip")?;
+    let credentials = args
+        .proxmox
+        .credentials()?
+        .context("no Proxmox VE is given\nhint: --proxmox-url, --proxmox-token and --proxmox-secret, or $PROXMOX_URL …")?;
+    let config = credentials.config().map_err(anyhow::Error::msg).context("--proxmox-url")?;
+    let kube = if args.proxmox_only { None } else { Some(args.kubernetes.client().await?) };
+    let sources = Sources {
+        urls: config.urls.clone(),
+        trust: (&config.trust).into(),
+        pve: pve::Client::new(config).context("--proxmox-url")?,
+        kube,
+        namespace: args.namespace,
+        cluster: args.cluster,
+    };
+    let talks = std::io::stderr().is_terminal();
+    let options = Options { sources, selection };
+    let run = verify::run(&options, jiff::Timestamp::now(), |progress| {
+        if talks && let Progress::Reading { part, n, of } = progress {
+            let _unheard = write!(std::io::stderr(), "\r\x1b[Kreading {part} ({n} of {of}) … ");
+        }
+    })
+    .await;
+    if talks {
+        let _unheard = write!(std::io::stderr(), "\r\x1b[K");
+    }
+    if let Some(directory) = &args.report {
+        write_files(directory, &run)?;
+    }
+    print(&args.output, &run.report)?;
+    if let Some(directory) = &args.report {
+        let _unheard = writeln!(std::io::stderr(), "reports: {}", directory.join("report.html").display());
+    }
+    Ok(ExitCode::from(run.report.exit_code()))
+}
+
+fn write_files(directory: &Path, run: &verify::Run) -> anyhow::Result<()> {
+    let write = |name: &str, text: String| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).with_context(|| format!("--report: write `{}`", path.display()))
+    };
+    std::fs::create_dir_all(directory).with_context(|| format!("--report: make `{}`", directory.display()))?;
+    write("report.html", render::html(&run.report))?;
+    write("report.json", render::json(&run.report))?;
+    write("report.junit.xml", render::junit(&run.report))?;
+    write("evidence.json", serde_json::to_string_pretty(&run.evidence).context("print the evidence")?)
+}
+
+fn print(output: &str, report: &Report) -> anyhow::Result<()> {
+    let text = if output == "json" {
+        render::json(report)
+    } else {
+        let colour = if std::io::stdout().is_terminal() { Colour::Yes } else { Colour::No };
+        render::terminal(report, width(), colour)
+    };
+    writeln!(std::io::stdout(), "{}", text.trim_end()).context("print the report")
+}
+
+/// Columns of the terminal; a hundred where there is none.
+fn width() -> usize {
+    100
+}

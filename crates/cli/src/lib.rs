@@ -1,1 +1,0 @@
-//! The oxmox binary: arguments, settings, commands
