@@ -1,5 +1,6 @@
 //! The program: arguments, then one of its faces.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use clap::{Parser, Subcommand};
 use guest_node::guest::Guest;
 use guest_node::hook::Hook;
 use guest_node::image::{NodeImage, ToolPaths};
-use guest_node::machine::{Site, leash};
+use guest_node::machine::{self, Site, leash, route};
 use guest_node::seed::Seed;
 use guest_node::{boot_one, front, image, init, run};
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,6 +53,17 @@ enum Face {
         #[command(flatten)]
         place: Place,
     },
+    /// Run a command inside a running guest.
+    Exec {
+        /// Where VMs keep what they write.
+        #[arg(long)]
+        state: PathBuf,
+        /// The VM's number.
+        vmid: u32,
+        /// The command.
+        #[arg(trailing_var_arg = true, required = true)]
+        words: Vec<String>,
+    },
     #[command(hide = true)]
     Leash { boot: PathBuf },
     #[command(hide = true)]
@@ -76,12 +88,12 @@ struct Place {
 impl Place {
     fn site(self) -> Result<Site> {
         std::fs::create_dir_all(&self.state).context("state directory")?;
-        Ok(Site {
-            image: NodeImage::open(&self.image)?,
-            state: self.state.canonicalize().context("state directory")?,
-            bridge_prefix: self.bridge_prefix,
-            program: std::env::current_exe().context("own program")?,
-        })
+        Ok(Site::new(
+            NodeImage::open(&self.image)?,
+            self.state.canonicalize().context("state directory")?,
+            self.bridge_prefix,
+            std::env::current_exe().context("own program")?,
+        ))
     }
 }
 
@@ -98,11 +110,17 @@ fn main() -> Result<ExitCode> {
         Face::Leash { boot } => leash::hold(&boot)?,
         Face::Init { boot } => init::init(&boot)?,
         Face::Supervise => init::supervise()?,
+        Face::Exec { state, vmid, words } => {
+            let enter = machine::running(&state, vmid)?.enter();
+            let err = std::process::Command::new(&enter[0]).args(&enter[1..]).args(words).exec();
+            return Err(err).context("enter the guest");
+        }
         Face::Image { tools, cache } => make_image(&tools, &cache)?,
         Face::Run { sim, place } => {
             // Another provider that is installed already does as well: the hook is plain HTTP.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let (site, hook) = (place.site()?, Hook::new(&sim)?);
+            route::begin();
             runtime()?.block_on(async { run::run(site, hook, told_to_stop()?).await })?;
         }
         Face::BootOne { guest, iso, place } => {
@@ -112,6 +130,7 @@ fn main() -> Result<ExitCode> {
                 None => None,
             };
             let site = place.site()?;
+            route::begin();
             let runtime = runtime()?;
             runtime.block_on(async { boot_one::boot_one(&site, &guest, seed, told_to_stop()?).await })?;
             // Standard input may be a terminal that nobody types at any more.

@@ -33,7 +33,6 @@ pub async fn run(site: Site, hook: Hook, stop: impl Future<Output = ()>) -> Resu
 }
 
 async fn serve(site: Rc<Site>, hook: Hook, stop: impl Future<Output = ()>) -> Result<()> {
-    route::begin();
     let guests = Guests::default();
     let mut events = hook.attach().await?;
     tokio::pin!(stop);

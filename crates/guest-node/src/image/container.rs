@@ -15,6 +15,9 @@ use super::ToolPaths;
 use super::oci::{Entry, Recipe};
 use crate::{DEMO_IMAGE, tool};
 
+/// A network namespace cannot set the machine's limit of connections, and kube-proxy ends when it cannot.
+const KUBE_PROXY_FRONT: &str = include_str!("kube-proxy.sh");
+
 /// The image names of this kubeadm's own version.
 pub(super) fn list(kubeadm: &Path) -> Result<Vec<String>> {
     let version = tool::run(Command::new(kubeadm).args(["version", "-o", "short"]))?;
@@ -67,8 +70,12 @@ fn program(name: &str, at: &str, from: &Path) -> Recipe {
 fn kube_proxy(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
     let mut entries = base();
     entries.extend(merged_usr());
-    entries.push(Entry::File("usr/local/bin/kube-proxy".to_owned(), from.to_owned()));
-    let mut programs = vec![];
+    entries.push(Entry::File("usr/local/bin/kube-proxy.real".to_owned(), from.to_owned()));
+    entries.push(Entry::Text("usr/local/bin/kube-proxy".to_owned(), KUBE_PROXY_FRONT.to_owned(), 0o755));
+    let shell = find(root, "usr/bin/busybox")?;
+    entries.push(Entry::File("usr/bin/busybox".to_owned(), shell.clone()));
+    entries.extend(["sh", "sed"].map(|name| Entry::Link(format!("usr/bin/{name}"), "busybox".to_owned())));
+    let mut programs = vec![shell];
     for (at, links) in [
         (
             "usr/sbin/xtables-nft-multi",

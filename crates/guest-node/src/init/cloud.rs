@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::unit::logging;
-use super::{Boot, inside};
+use super::{Boot, IMAGES_MARK, inside};
 use crate::tool;
 
 const LOG: &str = "/var/log/cloud-init-output.log";
 const IMAGES: &str = "/run/guest-node/images";
-const MARK: &str = "/var/lib/containerd/guest-node-images";
+const CONTAINERD: &str = "/var/lib/containerd";
 const CONTAINERD_WITHIN: Duration = Duration::from_secs(60);
 
 /// Begins both in the background.
@@ -67,12 +67,13 @@ fn stage(words: &[&str]) -> Result<()> {
 }
 
 /// Brings the node image's container images into containerd, once for a disk and an image.
-fn import(image: &Path) -> Result<()> {
+pub(super) fn import(image: &Path) -> Result<()> {
     let key = image.display().to_string();
-    if fs::read_to_string(MARK).is_ok_and(|mark| mark == key) {
+    let mark = Path::new(CONTAINERD).join(IMAGES_MARK);
+    containerd_answers()?;
+    if fs::read_to_string(&mark).is_ok_and(|mark| mark == key) {
         return Ok(());
     }
-    containerd_answers()?;
     let mut files: Vec<PathBuf> = fs::read_dir(IMAGES)
         .context("images of the node image")?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -82,7 +83,7 @@ fn import(image: &Path) -> Result<()> {
     for file in files {
         tool::run(inside("ctr").args(["-n", "k8s.io", "images", "import"]).arg(&file))?;
     }
-    fs::write(MARK, key)?;
+    fs::write(mark, key)?;
     Ok(())
 }
 

@@ -51,7 +51,8 @@ const DEVICES: [(&str, u32, u32, u32); 9] = [
 /// Builds it and makes it `/`.
 pub(super) fn build(boot: &Boot) -> Result<()> {
     let root = boot.disk.join("root");
-    let first_boot = !root.is_dir();
+    let born = boot.disk.join("born");
+    let first_boot = !born.exists();
     fs::create_dir_all(&root).context("root of the guest")?;
     rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .context("make mounts private")?;
@@ -88,6 +89,7 @@ pub(super) fn build(boot: &Boot) -> Result<()> {
     }
     configuration(&root, first_boot)?;
     seed(boot, &root)?;
+    fs::write(born, "")?;
 
     std::env::set_current_dir(&root)?;
     rustix::process::pivot_root(".", ".").context("make the guest's root the root")?;

@@ -40,7 +40,23 @@ pub struct Boot {
     pub seed: Option<PathBuf>,
     /// Our own program, as the outside sees it.
     pub program: PathBuf,
+    /// What it boots for.
+    #[serde(default)]
+    pub purpose: Purpose,
 }
+
+/// What a guest boots for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be the VM.
+    #[default]
+    Guest,
+    /// To bring the node image's container images into containerd, and end.
+    Import,
+}
+
+/// Lies in containerd's directory once all container images are in.
+pub(crate) const IMAGES_MARK: &str = "guest-node-images";
 
 /// The environment of everything inside: nothing of the machine's own gets in.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -23,7 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::door::{self, Reply, Request};
 use super::line::{self, Order, Said};
 use super::unit::Unit;
-use super::{Boot, cloud, pod_network};
+use super::{Boot, Purpose, cloud, pod_network};
 use crate::network;
 use crate::tool;
 
@@ -37,6 +37,8 @@ enum Message {
     Exited(Unit, u32),
     Asked(Request, Sender<Reply>),
     Ordered(Order),
+    /// All that this boot was for is done, or cannot be.
+    Done(String),
     /// The outside is gone.
     Alone,
 }
@@ -60,13 +62,16 @@ pub(super) fn run(boot: &Boot) -> Result<()> {
     let note = move |text: &str| note(began, text);
     rustix::system::sethostname(host_name(boot).as_bytes()).context("host name")?;
     settings();
-    if let Err(err) = network(boot, &note) {
+    if boot.purpose == Purpose::Guest
+        && let Err(err) = network(boot, &note)
+    {
         note(&format!("network: {err:#}"));
     }
     let (tell, hear) = channel();
     door::open(tell.clone(), Message::Asked)?;
     listen(tell.clone());
     line::say(&Said::Userland)?;
+    let imported = tell.clone();
 
     let units = Unit::ALL
         .into_iter()
@@ -74,8 +79,22 @@ pub(super) fn run(boot: &Boot) -> Result<()> {
         .collect();
     let mut supervisor = Supervisor { began, units, tell, hear };
     supervisor.beat();
-    cloud::begin(boot, note);
-    pod_network::begin(note);
+    match boot.purpose {
+        Purpose::Guest => {
+            cloud::begin(boot, note);
+            pod_network::begin(note);
+        }
+        Purpose::Import => {
+            let image = boot.image.clone();
+            thread::spawn(move || {
+                let why = match cloud::import(&image) {
+                    Ok(()) => "container images are in".to_owned(),
+                    Err(err) => format!("container images: {err:#}"),
+                };
+                let _ = imported.send(Message::Done(why));
+            });
+        }
+    }
     let why = supervisor.serve();
     supervisor.end();
     line::say(&Said::Ended { why })?;
@@ -145,7 +164,20 @@ fn network(boot: &Boot, note: &impl Fn(&str)) -> Result<()> {
             Err(err) => note(&format!("network: {err:#}")),
         }
     }
+    // Without a server, programs ask 127.0.0.1, and CoreDNS would find itself there.
+    if fs::read_to_string("/etc/resolv.conf").unwrap_or_default().is_empty()
+        && let Some(gateway) = default_gateway()
+    {
+        fs::write("/etc/resolv.conf", format!("nameserver {gateway}\n"))?;
+        note(&format!("network: no DNS server is configured; names are asked of the gateway `{gateway}`"));
+    }
     Ok(())
+}
+
+fn default_gateway() -> Option<String> {
+    let said = tool::ip(&["route", "show", "default"]).ok()?;
+    let mut words = said.split_whitespace().skip_while(|word| *word != "via");
+    words.nth(1).map(str::to_owned)
 }
 
 /// A lease by a real DHCP client, which stays to renew it.
@@ -188,6 +220,7 @@ impl Supervisor {
                 }
                 Ok(Message::Ordered(Order::Shutdown)) => return "shut down by the host".to_owned(),
                 Ok(Message::Ordered(Order::Go)) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Done(why)) => return why,
                 Ok(Message::Alone) => return "the host is gone".to_owned(),
                 Err(RecvTimeoutError::Disconnected) => return "nothing left to hear".to_owned(),
             }

@@ -83,15 +83,21 @@ impl Agent {
         }
     }
 
-    /// A command in the guest's namespaces, with a guest's environment.
+    /// The words that run a command in the guest's namespaces, with a guest's environment.
+    pub fn enter(&self) -> Vec<String> {
+        let pid = self.pid.to_string();
+        ["nsenter", "--target", &pid, "--net", "--mount", "--cgroup", "--uts", "--ipc", "--pid", "--"]
+            .into_iter()
+            .chain(["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"])
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// A command in there.
     pub fn inside(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .args(["--target", &self.pid.to_string(), "--net", "--mount", "--cgroup", "--uts", "--ipc", "--pid", "--"])
-            .args(["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"])
-            .args(words)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        let enter = self.enter();
+        let mut command = Command::new(&enter[0]);
+        command.args(&enter[1..]).args(words).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 

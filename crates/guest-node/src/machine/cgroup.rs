@@ -35,7 +35,8 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     loop {
         match remove_tree(path) {
             Ok(()) => return Ok(()),
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            // Something below may be gone only because its owner removes it at the same time.
+            Err(_) if !path.exists() => return Ok(()),
             Err(err) if Instant::now() > deadline => {
                 return Err(err).with_context(|| format!("remove cgroup `{}`", path.display()));
             }

@@ -24,6 +24,7 @@ use crate::init::Boot;
 /// Holds the guest of this boot file until it ends.
 pub fn hold(file: &Path) -> Result<()> {
     let boot: Boot = serde_json::from_slice(&fs::read(file).context("read the boot file")?)?;
+    clean(&boot.guest).context("clear away the last power-on")?;
     let cgroup = cgroup::path(boot.guest.vmid)?;
     fs::create_dir_all(&cgroup).with_context(|| format!("make cgroup `{}`", cgroup.display()))?;
     let mut child = spawn(&boot, file, &cgroup)?;
@@ -58,7 +59,7 @@ fn spawn(boot: &Boot, file: &Path, cgroup: &Path) -> Result<Child> {
 }
 
 /// Removes what a power-on leaves outside its namespaces.
-pub(super) fn clean(guest: &Guest) -> Result<()> {
+fn clean(guest: &Guest) -> Result<()> {
     nic::take_away(guest);
     cgroup::remove(&cgroup::path(guest.vmid)?)
 }

@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod cgroup;
+mod containers;
 pub mod leash;
 pub mod nic;
 pub mod route;
@@ -21,17 +22,18 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tracing::{debug, info, warn};
 
+use self::agent::Agent;
 use crate::guest::Guest;
 use crate::image::NodeImage;
-use crate::init::Boot;
+use crate::init::{Boot, Purpose};
 use crate::init::line::{Order, Said};
 use crate::seed::Seed;
 
 /// Where guests come from and go to on this machine.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Site {
     /// The node image.
     pub image: NodeImage,
@@ -41,9 +43,15 @@ pub struct Site {
     pub bridge_prefix: String,
     /// Our own program.
     pub program: PathBuf,
+    containers: OnceCell<Option<PathBuf>>,
 }
 
 impl Site {
+    /// A site with this node image, state directory, bridge prefix and program.
+    pub fn new(image: NodeImage, state: PathBuf, bridge_prefix: String, program: PathBuf) -> Self {
+        Self { image, state, bridge_prefix, program, containers: OnceCell::new() }
+    }
+
     /// What this VM keeps.
     pub fn home(&self, vmid: u32) -> PathBuf {
         self.state.join(vmid.to_string())
@@ -93,8 +101,10 @@ pub async fn live(
 
 async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>) -> Result<(Child, ChildStdin)> {
     let home = site.home(guest.vmid);
-    leash::clean(guest).context("clear away the last power-on")?;
     let disk = disk(&home, guest)?;
+    if let Some(ready) = site.containers.get_or_init(|| containers::prepared(site)).await {
+        containers::give(ready, &disk)?;
+    }
     let seed = match seed {
         Some(seed) => {
             seed.write(&home.join("seed"))?;
@@ -102,20 +112,46 @@ async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>) -> Result<(Child,
         }
         None => None,
     };
-    let boot = Boot { guest: guest.clone(), image: site.image.dir().to_owned(), disk, seed, program: site.program.clone() };
+    let boot = Boot {
+        guest: guest.clone(),
+        image: site.image.dir().to_owned(),
+        disk,
+        seed,
+        program: site.program.clone(),
+        purpose: Purpose::Guest,
+    };
+    start(&boot, &home).await
+}
+
+/// Starts a leash with a guest on it.
+async fn start(boot: &Boot, home: &Path) -> Result<(Child, ChildStdin)> {
     let file = home.join("boot.json");
-    tokio::fs::write(&file, serde_json::to_vec_pretty(&boot)?).await.context("write the boot file")?;
+    tokio::fs::write(&file, serde_json::to_vec_pretty(boot)?).await.context("write the boot file")?;
     let console = std::fs::OpenOptions::new().create(true).append(true).open(home.join("console.log"))?;
-    let mut leash = Command::new(&site.program)
+    let mut leash = Command::new(&boot.program)
         .arg("leash")
         .arg(&file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(console)
+        // Ctrl-C at a terminal is for us; the leash ends when we close its line.
+        .process_group(0)
         .spawn()
         .context("start the leash")?;
     let line = leash.stdin.take().context("line to the guest")?;
     Ok((leash, line))
+}
+
+/// Where a running guest's PID 1 is told.
+fn pid_file(home: &Path) -> PathBuf {
+    home.join("pid")
+}
+
+/// The agent of a VM that runs, found by its state directory.
+pub fn running(state: &Path, vmid: u32) -> Result<Agent> {
+    let file = pid_file(&state.join(vmid.to_string()));
+    let pid = std::fs::read_to_string(&file).with_context(|| format!("VM `{vmid}` does not run under `{}`", state.display()))?;
+    Ok(Agent::new(pid.trim().parse().context("pid file")?))
 }
 
 /// The VM's disk directory; that of another VM which had this number before is not ours.
@@ -188,9 +224,13 @@ async fn attend(
         }
     }
     drop(line);
-    if let Err(err) = leash.wait().await {
-        warn!(vmid = guest.vmid, "leash: {err}");
+    match leash.wait().await {
+        Ok(status) if status.success() => {}
+        Ok(status) => warn!(vmid = guest.vmid, "leash: {status}; its words are in the VM's `console.log`"),
+        Err(err) => warn!(vmid = guest.vmid, "leash: {err}"),
     }
+    // Absent where it never came to be born.
+    let _ = tokio::fs::remove_file(pid_file(&site.home(guest.vmid))).await;
     why
 }
 
@@ -204,6 +244,7 @@ async fn hear(
 ) -> Result<()> {
     match said {
         Said::Born { pid } => {
+            tokio::fs::write(pid_file(&site.home(guest.vmid)), pid.to_string()).await.context("pid file")?;
             let _ = tell.send(Happening::Born(pid)).await;
             nic::lay(guest, &site.bridge_prefix, pid)?;
             send(line, Order::Go).await?;
