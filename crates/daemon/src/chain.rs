@@ -10,7 +10,7 @@ use std::error::Error;
 /// The error and its causes, `outer: cause: cause`.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = own_words(error);
-    let mut next = error.source();
+    let mut next = source(error);
     while let Some(cause) = next {
         let words = own_words(cause);
         if !says(&line, &words) {
@@ -23,9 +23,17 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
                 }
             }
         }
-        next = cause.source();
+        next = source(cause);
     }
     line
+}
+
+/// A refusal by Kubernetes is a leaf: its source is the same status in other words.
+fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(_)) => None,
+        Some(_) | None => error.source(),
+    }
 }
 
 fn own_words(error: &(dyn Error + 'static)) -> String {
@@ -60,4 +68,61 @@ fn says(line: &str, words: &str) -> bool {
 
 fn starts_word(rest: &str) -> bool {
     rest.chars().next().is_some_and(char::is_alphanumeric)
+}
+
+#[cfg(test)]
+mod test {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{words}")]
+    struct Told {
+        words: &'static str,
+        #[source]
+        cause: Option<Box<dyn Error + Send + Sync>>,
+    }
+
+    fn told(words: &'static str, cause: impl Into<Option<Told>>) -> Told {
+        Told { words, cause: cause.into().map(Into::into) }
+    }
+
+    #[test]
+    fn each_cause_follows_its_effect() {
+        let error = told("create machine", told("clone template `9000`", told("connection refused", None)));
+        assert_eq!(chain(&error), "create machine: clone template `9000`: connection refused");
+    }
+
+    #[test]
+    fn a_cause_inside_the_message_is_not_said_again_but_its_own_cause_is() {
+        let error = told("send: connect failed", told("connect failed", told("connection refused", None)));
+        assert_eq!(chain(&error), "send: connect failed: connection refused");
+    }
+
+    #[test]
+    fn a_cause_that_repeats_its_effect_and_goes_on_is_said_once() {
+        let error = told("connect failed", told("connect failed: no route", None));
+        assert_eq!(chain(&error), "connect failed: no route");
+    }
+
+    #[test]
+    fn a_part_of_a_word_is_no_repetition() {
+        let error = told("cannot be notified", told("not", None));
+        assert_eq!(chain(&error), "cannot be notified: not");
+    }
+
+    #[test]
+    fn a_refusal_by_kubernetes_is_its_message_without_the_debug_dump() {
+        let status = Status::failure("leases \"l\" is forbidden", "Forbidden").with_code(403);
+        let error = kube::Error::Api(status.boxed());
+        assert_eq!(chain(&error), "leases \"l\" is forbidden (403 Forbidden)");
+    }
+
+    #[test]
+    fn what_kube_prints_of_its_cause_is_printed_once() {
+        let cause = told("client error (Connect)", told("tcp connect error: connection refused", None));
+        let error = kube::Error::Service(Box::new(cause));
+        assert_eq!(chain(&error), "ServiceError: client error (Connect): tcp connect error: connection refused");
+    }
 }

@@ -144,3 +144,74 @@ fn shorten(text: &str, limit: usize) -> String {
 fn wall_clock() -> Timestamp {
     Timestamp::now()
 }
+
+#[cfg(test)]
+mod test {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::fake_api::{Answer, client, refusal};
+
+    fn machine(name: &str) -> ObjectReference {
+        ObjectReference {
+            kind: Some("ProxmoxMachine".to_owned()),
+            namespace: Some("dev".to_owned()),
+            name: Some(name.to_owned()),
+            uid: Some(format!("uid-of-{name}")),
+            ..ObjectReference::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_words_about_the_same_object_are_written_once_in_ten_minutes() {
+        let (client, calls) = client(|call| Answer::Json(201, call.body.clone()));
+        let events = Recorder::new(client, "oxmox.io/machine", "pod-1");
+        for _ in 0..3 {
+            events.publish(&machine("a"), Kind::Normal, "Cloning", "Clone", "clone task runs").await;
+        }
+        assert_eq!(calls.writes().len(), 1);
+        events.publish(&machine("a"), Kind::Normal, "Cloning", "Clone", "clone task ended").await;
+        events.publish(&machine("b"), Kind::Normal, "Cloning", "Clone", "clone task runs").await;
+        assert_eq!(calls.writes().len(), 3, "other words, and another object, are news");
+        tokio::time::advance(REPEAT_AFTER).await;
+        events.publish(&machine("a"), Kind::Normal, "Cloning", "Clone", "clone task runs").await;
+        assert_eq!(calls.writes().len(), 4);
+        assert_eq!(events.lock().len(), 1, "what is old is forgotten");
+    }
+
+    #[tokio::test]
+    async fn an_event_says_what_the_api_server_asks_for() {
+        let (client, calls) = client(|call| Answer::Json(201, call.body.clone()));
+        let events = Recorder::new(client, "oxmox.io/machine", "p".repeat(200));
+        events.publish(&machine("a"), Kind::Warning, "NoTemplate", "Clone", &"ä".repeat(900)).await;
+        let [call] = calls.all().try_into().unwrap();
+        assert!(call.target.starts_with("/apis/events.k8s.io/v1/namespaces/dev/events"), "{}", call.target);
+        let body = call.body;
+        assert_eq!(body["type"], "Warning");
+        assert_eq!(body["regarding"]["uid"], "uid-of-a");
+        assert_eq!(body["reportingController"], "oxmox.io/machine");
+        assert!(body["metadata"]["name"].as_str().unwrap().starts_with("a."));
+        assert!(body["eventTime"].is_string());
+        assert_eq!(body["note"].as_str().unwrap().len(), 1024);
+        assert_eq!(body["reportingInstance"].as_str().unwrap().len(), 128);
+    }
+
+    #[tokio::test]
+    async fn an_event_that_was_not_written_is_tried_when_it_is_said_again() {
+        let refused = AtomicBool::new(false);
+        let (client, calls) = client(move |_| {
+            if refused.swap(true, Ordering::SeqCst) {
+                Answer::Json(201, json!({"metadata": {}, "eventTime": null}))
+            } else {
+                refusal(403, "Forbidden", "events is forbidden")
+            }
+        });
+        let events = Recorder::new(client, "oxmox.io/machine", "pod-1");
+        for _ in 0..3 {
+            events.publish(&machine("a"), Kind::Normal, "Cloning", "Clone", "clone task runs").await;
+        }
+        assert_eq!(calls.writes().len(), 2);
+    }
+}

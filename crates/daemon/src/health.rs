@@ -105,3 +105,35 @@ impl Health {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_stops_beating_makes_the_process_unhealthy_until_it_beats_again() {
+        let health = Health::new();
+        health.expect("poller", MINUTE);
+        health.set_ready(true);
+        tokio::time::advance(MINUTE).await;
+        assert!(health.is_ready(), "not older than allowed");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let [stale] = health.stale().try_into().unwrap();
+        assert_eq!(stale.to_string(), "poller: last beat 65 s ago, at most 60 s allowed");
+        assert!(!health.is_ready());
+        health.clone().beat("poller");
+        assert!(health.is_ready(), "clones share it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_is_forgotten_or_unknown_counts_for_nothing() {
+        let health = Health::new();
+        health.expect("poller", MINUTE);
+        health.forget("poller");
+        health.beat("nobody");
+        tokio::time::advance(MINUTE * 5).await;
+        assert_eq!(health.stale(), []);
+    }
+}

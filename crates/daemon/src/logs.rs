@@ -77,3 +77,33 @@ fn parse(filter: &str) -> Result<EnvFilter, Error> {
         .parse(format!("{QUIET},{filter}"))
         .map_err(|source| Error::Filter { filter: filter.to_owned(), source })
 }
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn kube_is_quiet_unless_the_filter_names_it() {
+        assert!(parse("debug").unwrap().to_string().contains("kube_runtime=warn"));
+        let named = parse("debug,kube_runtime=trace").unwrap().to_string();
+        assert!(named.contains("kube_runtime=trace") && !named.contains("kube_runtime=warn"), "{named}");
+    }
+
+    #[test]
+    fn no_filter_means_info() {
+        assert_eq!(parse(" ").unwrap().max_level_hint(), Some(tracing::level_filters::LevelFilter::INFO));
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_named_in_the_error() {
+        let error = parse("capi=loud").unwrap_err();
+        assert!(crate::chain(&error).starts_with("read log filter `capi=loud`: "), "{}", crate::chain(&error));
+    }
+
+    #[test]
+    fn formats_are_told_by_name() {
+        assert_eq!("json".parse::<LogFormat>().unwrap(), LogFormat::Json);
+        let error = "xml".parse::<LogFormat>().unwrap_err();
+        assert_eq!(error.to_string(), "log format `xml` is neither `text` nor `json`");
+    }
+}

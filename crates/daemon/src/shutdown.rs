@@ -61,3 +61,56 @@ async fn either(term: &mut Signal, int: &mut Signal) -> Asked {
         _ = int.recv() => Asked::Int,
     }
 }
+
+#[cfg(test)]
+mod test {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        process::{Command, Stdio},
+    };
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    const CHILD: &str = "shutdown::test::child_that_only_the_other_test_starts";
+
+    #[tokio::test]
+    #[ignore = "started by the_first_signal_asks_and_the_second_ends as a process of its own"]
+    async fn child_that_only_the_other_test_starts() {
+        let token = on_signal();
+        say("listening");
+        token.cancelled().await;
+        say("asked");
+        std::future::pending::<()>().await;
+    }
+
+    /// Past the harness, which would keep it until the test ends.
+    fn say(word: &str) {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "child: {word}").unwrap();
+        out.flush().unwrap();
+    }
+
+    fn signals(signal: Signal, code: i32) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([CHILD, "--exact", "--ignored", "--nocapture"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.ends_with("child: listening")));
+        kill_process(pid, signal).unwrap();
+        assert!(lines.any(|line| line.ends_with("child: asked")));
+        kill_process(pid, signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+
+    #[test]
+    fn the_first_signal_asks_and_the_second_ends() {
+        signals(Signal::TERM, 143);
+        signals(Signal::INT, 130);
+    }
+}

@@ -11,7 +11,7 @@ use std::{
 };
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Namespace and name: within one controller that is an identity.
 pub(super) type Key = (Option<String>, String);

@@ -26,7 +26,9 @@ pub(super) fn changes<Other>(
 where
     Other: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    watcher(api, watch).default_backoff().touched_objects().filter_map(|seen| {
+    // The backoff comes last: before `touched_objects` it would see the start of each new list as a
+    // success, and never grow while lists fail.
+    watcher(api, watch).touched_objects().default_backoff().filter_map(|seen| {
         future::ready(match seen {
             Ok(object) => Some(object),
             Err(why) => {

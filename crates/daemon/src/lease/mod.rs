@@ -113,9 +113,9 @@ impl Lease {
                         Waiting::Take => {
                             let sent = Instant::now();
                             match record.take(object).await {
-                                Ok(taken) => {
+                                Ok(object) => {
                                     info!(lease = %record, identity = self.identity, "leading");
-                                    return Some(Held::keep(record, taken, sent));
+                                    return Some(Held::keep(record, object, sent));
                                 }
                                 // Another was faster, or the answer was lost: the next look tells.
                                 Err(why) => debug!(lease = %record, why = chain(&why), "not taken"),

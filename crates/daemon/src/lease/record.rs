@@ -88,16 +88,13 @@ impl Record {
             renew_time: Some(now),
             ..LeaseSpec::default()
         };
-        match read {
-            Some(mut object) => {
-                object.spec = Some(spec);
-                self.write("take", self.limit(), &object).await
-            }
-            None => {
-                let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-                let object = Object { metadata, spec: Some(spec) };
-                self.bounded("create", self.limit(), self.api.create(&PostParams::default(), &object)).await
-            }
+        if let Some(mut object) = read {
+            object.spec = Some(spec);
+            self.write("take", self.limit(), &object).await
+        } else {
+            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let object = Object { metadata, spec: Some(spec) };
+            self.bounded("create", self.limit(), self.api.create(&PostParams::default(), &object)).await
         }
     }
 

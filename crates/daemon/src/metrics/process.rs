@@ -89,3 +89,36 @@ fn resident_bytes(status: &str) -> Option<i64> {
 fn boot_seconds(stat: &str) -> Option<f64> {
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_process_name_with_brackets_and_spaces_does_not_shift_the_fields() {
+        let text = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 4 0 12345 1000 200 1844";
+        assert_eq!(Stat::parse(text), Some(Stat { cpu_seconds: 2.0, started_after_boot: 123.45 }));
+        assert_eq!(Stat::parse("7 (short) S 1"), None);
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t1\n"), Some(2_097_152));
+        assert_eq!(resident_bytes("Name:\tx\n"), None);
+        assert_eq!(boot_seconds("cpu 1 2\nbtime 1700000000\n"), Some(1_700_000_000.0));
+    }
+
+    #[test]
+    fn a_scrape_tells_of_this_very_process() {
+        let text = crate::metrics::Registry::new().text().unwrap();
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+            line.unwrap_or_else(|| panic!("{name} is not in:\n{text}")).parse().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 100_000.0);
+        assert!(value("process_cpu_seconds_total") >= 0.0);
+        assert!(value("process_open_fds") >= 3.0);
+        assert!(value("process_start_time_seconds") > 1_500_000_000.0);
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
