@@ -1,4 +1,4 @@
-//! The client against a server that answers what the test says, byte by byte.
+//! The client against a server that answers what the test says, byte by byte, and against the simulator.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
@@ -9,6 +9,7 @@ mod login;
 mod poller;
 mod proxy;
 mod secrets;
+mod simulated;
 mod stub;
 mod tasks;
 mod trust;
