@@ -4,6 +4,7 @@ mod generate;
 mod lab;
 mod tools;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -29,9 +30,17 @@ enum Task {
     Init(lab::InitArgs),
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().with_target(false).init();
-    match Args::parse().task {
+    run(Args::parse().task).unwrap_or_else(|error| {
+        // The chain, once. There is nobody left to tell if stderr is gone.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
         Task::Generate(args) => generate::run(&args),
         Task::Tools(args) => tools::run(&args),
         Task::Lab(args) => lab::run(&args),

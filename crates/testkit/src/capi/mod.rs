@@ -44,9 +44,11 @@ pub async fn install_crds(plane: &ControlPlane, tools: &Tools) -> Result<()> {
 impl ClusterApi {
     /// Installs CRDs and webhooks and starts the managers.
     pub async fn start(plane: &ControlPlane, tools: &Tools, options: &Options) -> Result<Self> {
+        let begun = std::time::Instant::now();
         let webhook_ports = Managers { core: free_port()?, bootstrap: free_port()?, control_plane: free_port()? };
         let webhooks = Webhooks::new(webhook_ports, plane.authority().certificate());
         apply_crds(plane, tools, &Conversion::Webhook(&webhooks)).await?;
+        tracing::info!(elapsed = ?begun.elapsed(), "Cluster API's CRDs are served");
         plane
             .apply(&format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{NAMESPACE}"}}}}"#))
             .await
@@ -82,11 +84,13 @@ impl ClusterApi {
             );
         }
         capi.await_ready(plane, &health).await?;
+        tracing::info!(elapsed = ?begun.elapsed(), "Cluster API's managers are ready");
         plane
             .apply(&manifests::webhooks(tools.path(Tool::CapiManifests)?, &webhooks)?)
             .await
             .context("install Cluster API's webhooks")?;
         capi.await_webhook(plane).await?;
+        tracing::info!(elapsed = ?begun.elapsed(), "Cluster API's webhooks answer");
         Ok(capi)
     }
 

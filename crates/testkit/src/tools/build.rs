@@ -4,11 +4,10 @@
 //! log of a failed build stays and its end is in the error.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -17,10 +16,7 @@ use super::go::Go;
 use super::lock::Lock;
 use super::progress::{Progress, Stage};
 use super::tool::Tool;
-use crate::process::tail;
-
-/// Nobody should wonder for longer whether it still works.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
+use super::watch::watch;
 
 /// Where Cluster API's module keeps what the managers need, and what we call it.
 const CAPI_DIRECTORIES: [(&str, &str); 3] = [
@@ -56,7 +52,7 @@ pub(super) fn build(cache: &Path, missing: &[Tool], progress: &dyn Fn(Progress))
     let first = report(0);
     let _lock = Lock::take(&root.join("lock"), || first.say(Stage::WaitingForAnotherRun))?;
     sweep(&root)?;
-    let go = Go::ensure(cache, || first.say(Stage::FetchingGo))?;
+    let go = Go::ensure(cache, &|| first.say(Stage::FetchingGo))?;
     let mut built = BTreeMap::new();
     for (index, &tool) in missing.iter().enumerate() {
         let path = tool.family().dir(cache).join(tool.relative_path());
@@ -99,7 +95,7 @@ fn build_one(go: &Go, root: &Path, tool: Tool, path: &Path, report: &Report<'_>)
                 command.args(["-tags", family.tags()]);
             }
             command.arg("-o").arg(&result).arg(package);
-            watch(command, &log, report)?;
+            watched(command, &log, report)?;
         }
         None => lay_manifests(go, &module, &result, &log, report)?,
     }
@@ -124,7 +120,7 @@ fn lay_manifests(go: &Go, module: &Path, result: &Path, log: &Path, report: &Rep
     let name = Family::Capi.module_path();
     let mut download = go.command(module);
     download.args(["mod", "download", name]);
-    watch(download, log, report)?;
+    watched(download, log, report)?;
     let output = go.command(module).args(["list", "-m", "-f", "{{.Dir}}", name]).output().context("start Go")?;
     let source = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     if !output.status.success() || !source.is_dir() {
@@ -149,29 +145,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::write(to, bytes).with_context(|| format!("write `{}`", to.display()))
 }
 
-/// Runs a command to its end, with a report every few seconds.
-fn watch(mut command: std::process::Command, log: &Path, report: &Report<'_>) -> Result<()> {
-    let file = File::create(log).with_context(|| format!("open log `{}`", log.display()))?;
-    command.stdout(file.try_clone().context("share the log")?).stderr(file);
-    let child = command.spawn().context("start Go")?;
-    let status = wait(child, || {
-        let says = tail(log).lines().next_back().map(str::to_owned);
-        report.say(Stage::Building { says });
-    })?;
-    if !status.success() {
-        bail!("Go ended with {status}; `{}` ends:\n{}", log.display(), tail(log));
-    }
-    Ok(())
-}
-
-fn wait(mut child: Child, tick: impl Fn()) -> Result<ExitStatus> {
-    let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || send.send(child.wait()));
-    loop {
-        match receive.recv_timeout(REPORT_EVERY) {
-            Ok(status) => return status.context("wait for Go"),
-            Err(mpsc::RecvTimeoutError::Timeout) => tick(),
-            Err(mpsc::RecvTimeoutError::Disconnected) => bail!("wait for Go: the thread that waited is gone"),
-        }
-    }
+/// A build's words go to its log; the last of them into each report.
+fn watched(command: Command, log: &Path, report: &Report<'_>) -> Result<()> {
+    watch(command, log, &|says| report.say(Stage::Building { says }))
 }

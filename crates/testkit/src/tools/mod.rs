@@ -12,6 +12,7 @@ mod go;
 mod lock;
 mod progress;
 mod tool;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fs;

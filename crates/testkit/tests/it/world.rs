@@ -37,6 +37,8 @@ pub(crate) fn tools(test: &str, which: &[Tool]) -> Option<Tools> {
         eprintln!("SKIPPED {test}: not in the lab; run `cargo xtask lab -- cargo test -p testkit`");
         return None;
     }
+    // How long each part took stands in a failed test's output; a second test of this process finds it set.
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     match Tools::present(which) {
         Ok(tools) => Some(tools),
         Err(missing) => {
