@@ -176,7 +176,7 @@ impl ControlPlane {
             // The `kubernetes` Service cannot have a loopback address behind it.
             args.extend([format!("--bind-address={address}"), "--endpoint-reconciler-type=none".to_owned()]);
         } else {
-            args.push("--bind-address=0.0.0.0".to_owned());
+            args.push(format!("--bind-address={}", if address.is_ipv6() { "::" } else { "0.0.0.0" }));
         }
         args.extend(self.options.apiserver_args.iter().cloned());
         let log = self.log("kube-apiserver");

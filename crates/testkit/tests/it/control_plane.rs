@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use testkit::{ControlPlane, Controllers, Options, Tool, service_account_kubeconfig};
+use testkit::{ControlPlane, Controllers, NotYet, Options, Tool, eventually, service_account_kubeconfig};
 
 use crate::world::{Dir, tools};
 
@@ -68,4 +68,45 @@ async fn a_control_plane_that_cannot_start_says_why() {
     options.apiserver_args.push("--no-such-flag".to_owned());
     let error = format!("{:#}", ControlPlane::start(&tools, options).await.err().unwrap());
     assert!(error.contains("unknown flag: --no-such-flag"), "{error}");
+}
+
+const NODE_AND_POD: &str = r"
+apiVersion: v1
+kind: Node
+metadata: { name: paper }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: guest, namespace: default }
+spec:
+  tolerations: [ { operator: Exists } ]
+  containers: [ { name: main, image: none } ]
+";
+
+#[tokio::test]
+async fn a_control_plane_on_a_bridge_serves_its_network_and_places_pods() {
+    let Some(tools) = tools("a_control_plane_on_a_bridge", &Tool::CONTROL_PLANE) else { return };
+    let dir = Dir::new("bridge");
+    for words in ["link add testkit0 type bridge", "addr add 10.99.0.1/24 dev testkit0", "link set testkit0 up"] {
+        assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
+    }
+    let mut options = Options::on_loopback(dir.path()).unwrap().with_controllers(Controllers::ManagerAndScheduler);
+    options.address = "10.99.0.1".parse().unwrap();
+    let plane = ControlPlane::start(&tools, options).await.unwrap();
+    assert!(plane.url().starts_with("https://10.99.0.1:"));
+    let behind = "jsonpath={.endpoints[0].addresses[0]}";
+    assert_eq!(plane.kubectl(&["get", "endpointslice", "kubernetes", "-o", behind]).await.unwrap(), "10.99.0.1");
+
+    plane.apply(NODE_AND_POD).await.unwrap();
+    let room = r#"--patch={"status":{"capacity":{"cpu":"1","memory":"1Gi","pods":"9"}}}"#;
+    plane.kubectl(&["patch", "node", "paper", "--subresource=status", "--type=merge", room]).await.unwrap();
+    let node = eventually(Duration::from_secs(30), || async {
+        let node = plane.kubectl(&["get", "pod", "guest", "-o", "jsonpath={.spec.nodeName}"]).await?;
+        if node.is_empty() { Err(NotYet::because("the pod has no node")) } else { Ok(node) }
+    })
+    .await
+    .unwrap();
+    assert_eq!(node, "paper");
+    plane.kill().await.unwrap();
+    assert!(Command::new("ip").args(["link", "delete", "testkit0"]).status().unwrap().success());
 }
