@@ -93,7 +93,6 @@ pub(crate) struct Seen<'a> {
 /// A rule that fires; dropped rules close `gone`.
 #[derive(Debug)]
 pub(crate) struct Fired {
-    pub(crate) id: u64,
     pub(crate) then: Then,
     pub(crate) gone: watch::Receiver<Vec<Value>>,
 }
@@ -151,7 +150,7 @@ impl Faults {
                     "time": call.now, "method": call.method, "path": call.path, "user": call.user, "call": kept.seen,
                 });
                 kept.fired.send_modify(|marks| marks.push(mark));
-                out.push(Fired { id: kept.id, then: kept.rule.then.clone(), gone: kept.fired.subscribe() });
+                out.push(Fired { then: kept.rule.then.clone(), gone: kept.fired.subscribe() });
             }
         }
         out

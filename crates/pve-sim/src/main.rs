@@ -1,6 +1,7 @@
 //! `pve-sim`: a simulated Proxmox VE on loopback.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   pve-sim                                     three nodes, any free port, what to use on stdout
   pve-sim -o json --ready-file /tmp/sim.json  for scripts: the file is there when it answers
-  eval \"$(pve-sim -o env --ready-file sim.env & ...)\"
+  pve-sim -o env > sim.env &                  for shells: PVE_URL, PVE_TOKEN_ID, ...
   pve-sim --speed 20 --agent-after 2          tasks twenty times faster, agents answer after 2 s
   pve-sim --task-seconds clone=5,start=3      slow clones and starts
   pve-sim schema                              the methods that are simulated";
@@ -55,7 +56,7 @@ struct Args {
     /// Seconds between two rounds of the statistics daemon
     #[arg(long, default_value_t = 10.0)]
     tick: f64,
-    /// A directory where uploaded files are kept as well
+    /// A directory for uploaded files, which are otherwise kept in memory
     #[arg(long, value_name = "DIR")]
     backing: Option<PathBuf>,
     /// Seconds until the agent of a VM without a real guest answers, or never
@@ -174,9 +175,9 @@ fn env(sim: &Running) -> String {
         sim.root_password()
     );
     for (id, secret) in sim.tokens() {
-        out.push_str(&format!("PVE_TOKEN_ID='{id}'\nPVE_TOKEN_SECRET={secret}\n"));
+        let _ = writeln!(out, "PVE_TOKEN_ID='{id}'\nPVE_TOKEN_SECRET={secret}");
     }
-    out.push_str(&format!("PVE_CA='{}'\n", sim.ca_pem().trim_end()));
+    let _ = writeln!(out, "PVE_CA='{}'", sim.ca_pem().trim_end());
     out
 }
 
@@ -189,8 +190,8 @@ fn text(sim: &Running) -> String {
         sim.root_password()
     );
     for (id, secret) in sim.tokens() {
-        out.push_str(&format!("token          {id}={secret}\n"));
+        let _ = writeln!(out, "token          {id}={secret}");
     }
-    out.push_str(&format!("{}Ctrl-C ends it.\n", sim.ca_pem()));
+    let _ = writeln!(out, "{}Ctrl-C ends it.", sim.ca_pem());
     out
 }

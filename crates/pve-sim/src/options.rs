@@ -32,7 +32,7 @@ pub struct Options {
     pub agent_after: Option<f64>,
     /// How long a refused login takes.
     pub login_delay: Duration,
-    /// A directory where uploaded files are kept as well.
+    /// A directory for uploaded files; none keeps them in memory.
     pub backing: Option<PathBuf>,
 }
 

@@ -24,8 +24,6 @@ pub(crate) struct Shared {
     /// Added to refused logins.
     pub(crate) login_delay: Duration,
     pub(crate) speed: f64,
-    /// Where uploaded files are kept as well.
-    pub(crate) backing: Option<std::path::PathBuf>,
 }
 
 impl Shared {

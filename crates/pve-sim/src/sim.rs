@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::control;
 use crate::faults::Faults;
 use crate::http::{listener, tls};
 use crate::options::Options;
@@ -16,7 +17,6 @@ use crate::record::Record;
 use crate::schema::Schema;
 use crate::shared::{Shared, clock};
 use crate::state::default_world;
-use crate::control;
 
 /// The simulator; see [`Sim::start`].
 #[derive(Debug)]
@@ -56,10 +56,10 @@ impl Sim {
             latency: options.latency,
             login_delay: options.login_delay,
             speed: options.speed.max(0.001),
-            backing: options.backing.clone(),
         });
         let api = TcpListener::bind(("127.0.0.1", options.port)).await.context("listen for the API")?;
-        let door = TcpListener::bind(("127.0.0.1", options.control_port)).await.context("listen for the control door")?;
+        let door =
+            TcpListener::bind(("127.0.0.1", options.control_port)).await.context("listen for the control door")?;
         let url = format!("https://127.0.0.1:{}", api.local_addr()?.port());
         let control_url = format!("http://127.0.0.1:{}", door.local_addr()?.port());
         let stop = CancellationToken::new();

@@ -18,7 +18,8 @@ pub(crate) fn domains(_: &mut World, _: &Call<'_>) -> Outcome {
 
 /// The paths that the answer of `/access/permissions` looks at.
 fn paths(world: &World) -> Vec<String> {
-    let fixed = ["/", "/access", "/access/groups", "/access/realm", "/nodes", "/pool", "/sdn", "/storage", "/vms", "/mapping"];
+    let fixed =
+        ["/", "/access", "/access/groups", "/access/realm", "/nodes", "/pool", "/sdn", "/storage", "/vms", "/mapping"];
     let mut paths: Vec<String> = fixed.iter().map(|p| (*p).to_owned()).collect();
     paths.extend(world.access.acl.iter().map(|e| e.path.clone()));
     paths.extend(world.nodes.iter().map(|n| format!("/nodes/{}", n.name)));
@@ -154,7 +155,8 @@ pub(crate) fn user(world: &mut World, call: &Call<'_>) -> Outcome {
     let user = find(world, userid)?;
     let mut row = user_row(userid, user);
     row["groups"] = json!(user.groups);
-    row["tokens"] = user.tokens.iter().map(|(id, t)| (id.clone(), token_row(id, t))).collect::<serde_json::Map<_, _>>().into();
+    row["tokens"] =
+        user.tokens.iter().map(|(id, t)| (id.clone(), token_row(id, t))).collect::<serde_json::Map<_, _>>().into();
     if let Some(map) = row.as_object_mut() {
         map.remove("userid");
         map.remove("realm-type");

@@ -133,22 +133,17 @@ pub(crate) fn delete_role(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn acl(world: &mut World, call: &Call<'_>) -> Outcome {
     let all = world.may(call.who, "/access", "Sys.Audit");
-    let rows = world
-        .access
-        .acl
-        .iter()
-        .filter(|e| all || world.may(call.who, &e.path, "Permissions.Modify"))
-        .map(|e| {
-            let kind = match e.subject {
-                Subject::User => "user",
-                Subject::Group => "group",
-                Subject::Token => "token",
-            };
-            json!({
-                "path": e.path, "type": kind, "ugid": e.ugid, "roleid": e.roleid,
-                "propagate": i32::from(e.propagate),
-            })
-        });
+    let rows = world.access.acl.iter().filter(|e| all || world.may(call.who, &e.path, "Permissions.Modify")).map(|e| {
+        let kind = match e.subject {
+            Subject::User => "user",
+            Subject::Group => "group",
+            Subject::Token => "token",
+        };
+        json!({
+            "path": e.path, "type": kind, "ugid": e.ugid, "roleid": e.roleid,
+            "propagate": i32::from(e.propagate),
+        })
+    });
     now(rows.collect())
 }
 
@@ -179,8 +174,9 @@ pub(crate) fn update_acl(world: &mut World, call: &Call<'_>) -> Outcome {
             let known = match subject {
                 Subject::User => world.access.users.contains_key(id),
                 Subject::Group => world.access.groups.contains_key(id),
-                Subject::Token => token
-                    .is_some_and(|t| world.access.users.get(user).is_some_and(|u| u.tokens.contains_key(t))),
+                Subject::Token => {
+                    token.is_some_and(|t| world.access.users.get(user).is_some_and(|u| u.tokens.contains_key(t)))
+                }
             };
             if !known {
                 let text = match subject {

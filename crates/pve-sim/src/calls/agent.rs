@@ -25,9 +25,26 @@ pub(crate) enum Shape {
 }
 
 const COMMANDS: &[&str] = &[
-    "fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name",
-    "get-memory-block-info", "get-memory-blocks", "get-osinfo", "get-time", "get-timezone", "get-users", "get-vcpus",
-    "info", "network-get-interfaces", "ping", "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram",
+    "fsfreeze-freeze",
+    "fsfreeze-status",
+    "fsfreeze-thaw",
+    "fstrim",
+    "get-fsinfo",
+    "get-host-name",
+    "get-memory-block-info",
+    "get-memory-blocks",
+    "get-osinfo",
+    "get-time",
+    "get-timezone",
+    "get-users",
+    "get-vcpus",
+    "info",
+    "network-get-interfaces",
+    "ping",
+    "shutdown",
+    "suspend-disk",
+    "suspend-hybrid",
+    "suspend-ram",
 ];
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
@@ -113,11 +130,8 @@ fn exec_answer(value: &Value) -> Value {
     for key in ["out-data", "err-data"] {
         if let Some(text) = value.get(key).and_then(Value::as_str) {
             data[key] = json!(decoded(text));
-        }
-    }
-    for key in ["out-truncated", "err-truncated"] {
-        if value.get(key).is_some_and(|v| v == true) {
-            data[key] = json!(1);
+            let truncated = key.replace("data", "truncated");
+            data[&truncated] = json!(i32::from(value.get(&truncated).is_some_and(|v| v == true)));
         }
     }
     data
@@ -187,9 +201,9 @@ fn paper(world: &World, guest: &Guest, command: &str, arguments: &Value) -> Valu
         #[expect(clippy::cast_possible_truncation, reason = "nanoseconds since the epoch fit in 64 bits")]
         "guest-get-time" => json!((world.now * 1e9) as i64),
         "guest-get-timezone" => json!({"zone": "UTC", "offset": 0}),
-        "guest-get-vcpus" => (0..guest.cpus())
-            .map(|n| json!({"logical-id": n, "online": true, "can-offline": n > 0}))
-            .collect(),
+        "guest-get-vcpus" => {
+            (0..guest.cpus()).map(|n| json!({"logical-id": n, "online": true, "can-offline": n > 0})).collect()
+        }
         "guest-exec" => json!({"pid": 1000}),
         "guest-exec-status" => json!({"exited": true, "exitcode": 0}),
         "guest-file-read" => {

@@ -11,8 +11,27 @@ use crate::state::drive::option_of;
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
     let of = [
-        "acme", "backup", "backup-info", "bulk-action", "ceph", "config", "firewall", "ha", "jobs", "log", "mapping",
-        "metrics", "notifications", "nextid", "options", "qemu", "replication", "resources", "status", "tasks", "sdn",
+        "acme",
+        "backup",
+        "backup-info",
+        "bulk-action",
+        "ceph",
+        "config",
+        "firewall",
+        "ha",
+        "jobs",
+        "log",
+        "mapping",
+        "metrics",
+        "notifications",
+        "nextid",
+        "options",
+        "qemu",
+        "replication",
+        "resources",
+        "status",
+        "tasks",
+        "sdn",
     ];
     now(names("name", &of))
 }
@@ -48,13 +67,10 @@ pub(crate) fn nextid(world: &mut World, call: &Call<'_>) -> Outcome {
     let range = world.cluster.options.get("next-id").cloned().unwrap_or_default();
     let bound = |name: &str, default: u32| option_of(&range, name).and_then(|v| v.parse().ok()).unwrap_or(default);
     let (lower, upper) = (bound("lower", 100), bound("upper", 1_000_000));
-    match (lower..upper).find(|v| !world.guests.contains_key(v)) {
-        Some(free) => now(json!(free.to_string())),
-        None => {
-            let text = format!("unable to get any free VMID in range [{lower}, {}]", upper - 1);
-            Err(Fail::die(text).into())
-        }
+    if let Some(free) = (lower..upper).find(|v| !world.guests.contains_key(v)) {
+        return now(json!(free.to_string()));
     }
+    Err(Fail::die(format!("unable to get any free VMID in range [{lower}, {}]", upper - 1)).into())
 }
 
 pub(crate) fn options(world: &mut World, call: &Call<'_>) -> Outcome {

@@ -107,8 +107,7 @@ pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
     let waits = change.remove("background_delay").is_some();
     change.remove("node");
     change.remove("vmid");
-    let words: Vec<String> =
-        config_change::configuration(&change).iter().map(|(k, v)| format!("-{k} {v}")).collect();
+    let words: Vec<String> = config_change::configuration(&change).iter().map(|(k, v)| format!("-{k} {v}")).collect();
     let job = Job::Configure { vmid, node: node.to_owned(), change: change.clone() };
     if waits {
         return match apply(world, call.schema, node, vmid, &change) {

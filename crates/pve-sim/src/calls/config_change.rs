@@ -17,8 +17,23 @@ use crate::state::storage::owner;
 
 /// Parameters of a change that are not configuration.
 const META: &[&str] = &[
-    "node", "vmid", "delete", "revert", "force", "digest", "skiplock", "background_delay", "pool", "storage",
-    "start", "archive", "unique", "bwlimit", "live-restore", "ha-managed", "import-working-storage",
+    "node",
+    "vmid",
+    "delete",
+    "revert",
+    "force",
+    "digest",
+    "skiplock",
+    "background_delay",
+    "pool",
+    "storage",
+    "start",
+    "archive",
+    "unique",
+    "bwlimit",
+    "live-restore",
+    "ha-managed",
+    "import-working-storage",
 ];
 
 /// The configuration of a change: its parameters without those that steer it.
@@ -44,8 +59,8 @@ fn privilege(key: &str) -> Option<&'static [&'static str]> {
         | "migrate_speed" | "tags" => &["VM.Config.Options"],
         "boot" | "bootdisk" | "vmstatestorage" | "unused" => &["VM.Config.Disk"],
         "net" => &["VM.Config.Network"],
-        "ciuser" | "cipassword" | "citype" | "cicustom" | "ciupgrade" | "ipconfig" | "nameserver"
-        | "searchdomain" | "sshkeys" => &["VM.Config.Cloudinit", "VM.Config.Network"],
+        "ciuser" | "cipassword" | "citype" | "cicustom" | "ciupgrade" | "ipconfig" | "nameserver" | "searchdomain"
+        | "sshkeys" => &["VM.Config.Cloudinit", "VM.Config.Network"],
         "freeze" => &["VM.PowerMgmt"],
         _ => return None,
     })
@@ -102,11 +117,8 @@ pub(crate) fn check(
     for (key, text) in set.iter().filter(|(k, _)| is_drive_key(k)) {
         let drive = drives::parse(schema, key, text);
         drives::check_access(world, who, vmid, node, key, &drive, default_storage)?;
-        let any: &[&str] = if drive.get("media").is_some_and(|m| m == "cdrom") {
-            &["VM.Config.CDROM"]
-        } else {
-            &["VM.Config.Disk"]
-        };
+        let any: &[&str] =
+            if drive.get("media").is_some_and(|m| m == "cdrom") { &["VM.Config.CDROM"] } else { &["VM.Config.Disk"] };
         need_on_vm(world, who, vmid, pool, any)?;
     }
     for key in delete.iter().filter(|k| is_drive_key(k)) {
@@ -138,8 +150,7 @@ pub(crate) fn check_bridge(world: &World, who: &Who, text: &str) -> Result<(), F
 
 /// Tags as they are stored: small letters, each once, in order; a space for none.
 pub(crate) fn tags(text: &str) -> String {
-    let tags: BTreeSet<String> =
-        text.split([',', ';', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect();
+    let tags: BTreeSet<String> = text.split([',', ';', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect();
     if tags.is_empty() { " ".to_owned() } else { tags.into_iter().collect::<Vec<_>>().join(";") }
 }
 
@@ -222,8 +233,23 @@ fn known_key(key: &str) -> bool {
     is_drive_key(key) || is_net_key(key) || is_unused_key(key) || privilege(key).is_some() || {
         let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
         [
-            "args", "hookscript", "lock", "affinity", "hugepages", "keephugepages", "arch", "vmgenid", "ivshmem",
-            "spice_enhancements", "parallel", "hostpci", "usb", "virtiofs", "amd-sev", "intel-tdx", "meta",
+            "args",
+            "hookscript",
+            "lock",
+            "affinity",
+            "hugepages",
+            "keephugepages",
+            "arch",
+            "vmgenid",
+            "ivshmem",
+            "spice_enhancements",
+            "parallel",
+            "hostpci",
+            "usb",
+            "virtiofs",
+            "amd-sev",
+            "intel-tdx",
+            "meta",
         ]
         .contains(&stem)
     }
@@ -266,7 +292,12 @@ pub(crate) fn apply(world: &mut World, schema: &Schema, node: &str, vmid: u32, p
             guest.pending.insert(key, Pending::Set(stored));
         }
     }
-    if world.guest(node, vmid)?.running() { hotplug(world, vmid) } else { apply_pending(world, vmid); Ok(()) }
+    if world.guest(node, vmid)?.running() {
+        hotplug(world, vmid)
+    } else {
+        apply_pending(world, vmid);
+        Ok(())
+    }
 }
 
 /// A new CD drive goes to the end of the boot order, if there is one.
@@ -359,9 +390,26 @@ fn settle(world: &mut World, vmid: u32, key: &str, change: Pending) {
 
 /// Keys that change at once even while the VM runs.
 const LIVE: &[&str] = &[
-    "name", "description", "onboot", "protection", "tags", "shares", "startup", "lock", "hookscript",
-    "vmstatestorage", "migrate_downtime", "migrate_speed", "cicustom", "cipassword", "ciuser", "citype",
-    "ciupgrade", "nameserver", "searchdomain", "sshkeys",
+    "name",
+    "description",
+    "onboot",
+    "protection",
+    "tags",
+    "shares",
+    "startup",
+    "lock",
+    "hookscript",
+    "vmstatestorage",
+    "migrate_downtime",
+    "migrate_speed",
+    "cicustom",
+    "cipassword",
+    "ciuser",
+    "citype",
+    "ciupgrade",
+    "nameserver",
+    "searchdomain",
+    "sshkeys",
 ];
 
 /// What can be changed in flight is; the rest stays pending.

@@ -13,9 +13,17 @@ pub(crate) enum File {
     /// No medium, or the host's own drive.
     Nothing,
     /// `STORAGE:GIB`.
-    Allocate { storage: Option<String>, bytes: u64 },
-    CloudInit { storage: String },
-    Volume { storage: String, volid: String },
+    Allocate {
+        storage: Option<String>,
+        bytes: u64,
+    },
+    CloudInit {
+        storage: String,
+    },
+    Volume {
+        storage: String,
+        volid: String,
+    },
     Path(String),
 }
 

@@ -78,8 +78,7 @@ pub(crate) fn delete(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn status(world: &mut World, _: &Call<'_>) -> Outcome {
     let node = world.nodes.first().map_or("", |n| n.name.as_str());
-    let mut rows =
-        vec![json!({"id": "quorum", "type": "quorum", "node": node, "quorate": 1, "status": "OK"})];
+    let mut rows = vec![json!({"id": "quorum", "type": "quorum", "node": node, "quorate": 1, "status": "OK"})];
     for (sid, resource) in &world.cluster.ha {
         rows.push(json!({
             "id": format!("service:{sid}"), "type": "service", "sid": sid, "state": resource.state,

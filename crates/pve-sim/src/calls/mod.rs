@@ -110,6 +110,7 @@ impl From<Fail> for Stop {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what handlers return")]
 pub(crate) fn now(value: Value) -> Outcome {
     Ok(Done::Now(value))
 }
@@ -160,8 +161,12 @@ pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
         });
     }
     Some(match (verb, path) {
-        ("GET", "/version") => nodes::version,
-        ("GET", "/access") => |_, _| now(names("subdir", &["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password", "permissions"])),
+        ("GET", "/access") => |_, _| {
+            now(names(
+                "subdir",
+                &["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password", "permissions"],
+            ))
+        },
         ("GET", "/access/domains") => access::domains,
         ("GET", "/access/ticket") => |_, _| now(Value::Null),
         ("POST", "/access/ticket") => ticket::create,
@@ -204,7 +209,7 @@ pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/nodes") => nodes::list,
         ("GET", "/nodes/{node}") => nodes::index,
         ("GET", "/nodes/{node}/status") => nodes::status,
-        ("GET", "/nodes/{node}/version") => nodes::version,
+        ("GET", "/version" | "/nodes/{node}/version") => nodes::version,
         ("GET", "/nodes/{node}/time") => nodes::time,
         ("GET", "/nodes/{node}/network") => nodes::network,
         ("GET", "/nodes/{node}/network/{iface}") => nodes::interface,
@@ -213,7 +218,20 @@ pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("POST", "/nodes/{node}/qemu") => qemu::create,
         ("GET", "/nodes/{node}/storage") => storage::list,
         ("GET", "/nodes/{node}/storage/{storage}") => |_, _| {
-            now(names("subdir", &["content", "download-url", "file-restore", "import-metadata", "prunebackups", "rrd", "rrddata", "status", "upload"]))
+            now(names(
+                "subdir",
+                &[
+                    "content",
+                    "download-url",
+                    "file-restore",
+                    "import-metadata",
+                    "prunebackups",
+                    "rrd",
+                    "rrddata",
+                    "status",
+                    "upload",
+                ],
+            ))
         },
         ("GET", "/nodes/{node}/storage/{storage}/status") => storage::status,
         ("GET", "/nodes/{node}/storage/{storage}/content") => content::list,

@@ -14,7 +14,7 @@ pub(crate) fn check(world: &World, who: &Who, needs: &Value, params: &BTreeMap<S
         return Ok(());
     }
     match needs {
-        Value::String(word) if word == "all" || word == "world" => Ok(()),
+        Value::String(all) if all == "all" || all == "world" => Ok(()),
         Value::Array(words) => expression(world, who, words, params),
         _ => Err(Fail::forbidden("user != root@pam")),
     }
@@ -66,9 +66,7 @@ fn expression(world: &World, who: &Who, words: &[Value], params: &BTreeMap<Strin
 }
 
 fn permission(world: &World, who: &Who, words: &[Value], params: &BTreeMap<String, String>) -> Result<(), Fail> {
-    let option = |name: &str| {
-        words.iter().position(|w| w.as_str() == Some(name)).and_then(|at| words.get(at + 1))
-    };
+    let option = |name: &str| words.iter().position(|w| w.as_str() == Some(name)).and_then(|at| words.get(at + 1));
     if let Some(required) = option("require_param").and_then(Value::as_str)
         && !params.contains_key(required)
     {
@@ -83,12 +81,9 @@ fn permission(world: &World, who: &Who, words: &[Value], params: &BTreeMap<Strin
     {
         return Err(Fail::forbidden(&format!("pool '{pool}' does not exist")));
     }
-    let wanted: Vec<&str> = words.get(2).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    if option("any").is_some() {
-        world.need_any(who, &path, &wanted)
-    } else {
-        world.need(who, &path, &wanted)
-    }
+    let wanted: Vec<&str> =
+        words.get(2).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    if option("any").is_some() { world.need_any(who, &path, &wanted) } else { world.need(who, &path, &wanted) }
 }
 
 /// The right to change permissions on a path.

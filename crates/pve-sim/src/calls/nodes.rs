@@ -74,8 +74,27 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
     let of = [
-        "qemu", "lxc", "ceph", "vzdump", "services", "subscription", "network", "tasks", "storage", "disks", "apt",
-        "status", "version", "time", "dns", "hosts", "firewall", "replication", "certificates", "config", "rrddata",
+        "qemu",
+        "lxc",
+        "ceph",
+        "vzdump",
+        "services",
+        "subscription",
+        "network",
+        "tasks",
+        "storage",
+        "disks",
+        "apt",
+        "status",
+        "version",
+        "time",
+        "dns",
+        "hosts",
+        "firewall",
+        "replication",
+        "certificates",
+        "config",
+        "rrddata",
     ];
     now(names("name", &of))
 }

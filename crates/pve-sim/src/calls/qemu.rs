@@ -11,8 +11,25 @@ use crate::state::guest::{Config, Guest};
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
     let of = [
-        "config", "cloudinit", "pending", "status", "unlink", "vncproxy", "termproxy", "migrate", "resize", "move",
-        "rrd", "rrddata", "monitor", "agent", "snapshot", "spiceproxy", "sendkey", "firewall", "mtunnel",
+        "config",
+        "cloudinit",
+        "pending",
+        "status",
+        "unlink",
+        "vncproxy",
+        "termproxy",
+        "migrate",
+        "resize",
+        "move",
+        "rrd",
+        "rrddata",
+        "monitor",
+        "agent",
+        "snapshot",
+        "spiceproxy",
+        "sendkey",
+        "firewall",
+        "mtunnel",
         "remote_migrate",
     ];
     now(names("subdir", &of))
@@ -54,7 +71,8 @@ pub(crate) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
     }
     let locked = Config::from([("lock".to_owned(), "create".to_owned())]);
     world.guests.insert(vmid, Guest::new(vmid, node, locked));
-    let tags_allowed = !change.contains_key("tags") || world.may(call.who, &format!("/vms/{vmid}"), "VM.Config.Options");
+    let tags_allowed =
+        !change.contains_key("tags") || world.may(call.who, &format!("/vms/{vmid}"), "VM.Config.Options");
     let job = Job::Create(jobs::create::Create {
         vmid,
         node: node.to_owned(),
@@ -148,9 +166,7 @@ pub(crate) fn clone(world: &mut World, call: &Call<'_>) -> Outcome {
         stage: jobs::clone::Stage::Copying,
         made: Vec::new(),
     };
-    if !world.guests.contains_key(&newid) {
-        world.guests.insert(newid, Guest::new(newid, node, jobs::clone::placeholder()));
-    }
+    world.guests.entry(newid).or_insert_with(|| Guest::new(newid, node, jobs::clone::placeholder()));
     let after = world.pace.of(if full { "clone-full" } else { "clone" }) * jobs::clone::FIRST_PART;
     let upid = world.spawn(node, "qmclone", &vmid.to_string(), call.who, Job::Clone(job), after);
     world.log(&upid, format!("creating a clone of VM {vmid} with ID {newid}"));
@@ -227,10 +243,13 @@ pub(crate) fn migrate_check(world: &mut World, call: &Call<'_>) -> Outcome {
             local.push(json!({"volid": volid, "size": volume.size, "cdrom": i32::from(is_cdrom(drive))}));
         }
     }
-    let others: Vec<&str> =
-        world.nodes.iter().map(|n| n.name.as_str()).filter(|n| *n != guest.node).collect();
+    let others: Vec<&str> = world.nodes.iter().map(|n| n.name.as_str()).filter(|n| *n != guest.node).collect();
     let allowed: Vec<&str> = if local.is_empty() { others.clone() } else { Vec::new() };
-    let refused: Value = if local.is_empty() { json!({}) } else { others.iter().map(|n| ((*n).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>().into() };
+    let refused: Value = if local.is_empty() {
+        json!({})
+    } else {
+        others.iter().map(|n| ((*n).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>().into()
+    };
     now(json!({
         "running": i32::from(guest.running()), "allowed_nodes": allowed, "not_allowed_nodes": refused,
         "local_disks": local, "local_resources": [], "mapped-resources": [], "mapped-resource-info": {},

@@ -45,7 +45,12 @@ pub(crate) fn config(world: &mut World, call: &Call<'_>) -> Outcome {
     let Some(kept) = guest.snapshots.get(name) else {
         return Err(Fail::die(format!("snapshot '{name}' does not exist")).into());
     };
-    now(kept.config.iter().map(|(k, v)| (k.clone(), shown(call.schema, k, v))).collect::<serde_json::Map<_, _>>().into())
+    now(kept
+        .config
+        .iter()
+        .map(|(k, v)| (k.clone(), shown(call.schema, k, v)))
+        .collect::<serde_json::Map<_, _>>()
+        .into())
 }
 
 fn task(world: &mut World, call: &Call<'_>, kind: &str, job: Snapshot) -> Outcome {

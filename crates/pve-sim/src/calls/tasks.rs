@@ -13,9 +13,8 @@ use crate::state::task::Task;
 /// Whether a UPID has the right form.
 fn well_formed(upid: &str) -> bool {
     let parts: Vec<&str> = upid.split(':').collect();
-    let hex = |text: &str, lengths: &[usize]| {
-        lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
-    };
+    let hex =
+        |text: &str, lengths: &[usize]| lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     parts.len() == 9
         && parts[0] == "UPID"
         && is_node_name(parts[1])
@@ -75,14 +74,8 @@ pub(crate) fn log(world: &mut World, call: &Call<'_>) -> Outcome {
     if total == 0 {
         return Ok(super::Done::Total(json!([{"n": 1, "t": "no content"}]), 1));
     }
-    let lines: Vec<Value> = task
-        .log
-        .iter()
-        .enumerate()
-        .skip(start)
-        .take(limit)
-        .map(|(n, line)| json!({"n": n + 1, "t": line}))
-        .collect();
+    let lines: Vec<Value> =
+        task.log.iter().enumerate().skip(start).take(limit).map(|(n, line)| json!({"n": n + 1, "t": line})).collect();
     Ok(super::Done::Total(Value::Array(lines), total))
 }
 
@@ -95,6 +88,7 @@ fn class(exit: &str) -> &'static str {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what handlers return")]
 pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     let node = call.node();
     let all = world.may(call.who, &format!("/nodes/{node}"), "Sys.Audit");

@@ -22,11 +22,8 @@ pub(super) enum Posted {
 pub(super) async fn add(State(shared): Door, Json(body): Json<Value>) -> Response {
     // Read in two steps, so that a mistake in a single rule is told as what it is.
     let many = body.get("rules").is_some();
-    let posted = if many {
-        serde_json::from_value(body)
-    } else {
-        serde_json::from_value::<Rule>(body).map(Posted::One)
-    };
+    let posted =
+        if many { serde_json::from_value(body) } else { serde_json::from_value::<Rule>(body).map(Posted::One) };
     let rules = match posted {
         Ok(Posted::Many { rules }) => rules,
         Ok(Posted::One(rule)) => vec![rule],

@@ -39,7 +39,7 @@ pub(super) async fn content(State(shared): Door, Path((vmid, key)): Path<(u32, S
     let found = world.guests.get(&vmid).and_then(|guest| {
         let volid = file_of(guest.get(&key)?);
         let volume = world.volumes.find(volid, &guest.node)?;
-        world.contents.get(&(volid.to_owned(), volume.node.clone())).cloned()
+        world.contents.get(volume)
     });
     match found {
         Some(bytes) => ([("content-type", "application/octet-stream")], bytes).into_response(),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Door, ok, refuse};
 use crate::record::Record;
 use crate::state::World;
+use crate::state::storage::Volume;
 
 /// The whole state.
 pub(super) async fn state(State(shared): Door) -> Response {
@@ -68,7 +69,7 @@ pub(super) async fn destroy(State(shared): Door, Path(vmid): Path<u32>) -> Respo
     if let Some(run) = running {
         world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
     }
-    let owned: Vec<String> = world.volumes.iter().filter(|v| v.vmid == Some(vmid)).map(|v| v.volid()).collect();
+    let owned: Vec<String> = world.volumes.iter().filter(|v| v.vmid == Some(vmid)).map(Volume::volid).collect();
     for volid in owned {
         world.volumes.remove(&volid, &node);
     }

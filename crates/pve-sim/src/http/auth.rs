@@ -69,11 +69,8 @@ fn decode(text: &str) -> String {
 
 fn given_ticket(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all("cookie").iter().filter_map(|v| v.to_str().ok());
-    let from_cookie = cookies
-        .flat_map(|c| c.split(';'))
-        .filter_map(|c| c.trim().strip_prefix("PVEAuthCookie="))
-        .map(decode)
-        .next();
+    let from_cookie =
+        cookies.flat_map(|c| c.split(';')).filter_map(|c| c.trim().strip_prefix("PVEAuthCookie=")).map(decode).next();
     let authorization = || header(headers, "authorization").and_then(|a| a.strip_prefix("PVEAuthCookie=")).map(decode);
     from_cookie.or_else(authorization).filter(|t| !t.is_empty())
 }
@@ -93,12 +90,7 @@ pub(crate) fn claimed(headers: &HeaderMap) -> String {
 }
 
 /// Who calls; `exempt` calls need no token against forged requests.
-pub(crate) fn authenticate(
-    world: &World,
-    headers: &HeaderMap,
-    verb: &str,
-    exempt: bool,
-) -> Result<(Who, Via), Fail> {
+pub(crate) fn authenticate(world: &World, headers: &HeaderMap, verb: &str, exempt: bool) -> Result<(Who, Via), Fail> {
     let refused = || Fail::bare(401, "Authentication failed!");
     if let Some(ticket) = given_ticket(headers) {
         let user = ticket_user(world, &ticket).ok_or_else(refused)?;

@@ -1,5 +1,7 @@
 //! How a call fails: status, message and complaints about parameters.
 
+use std::fmt::Write as _;
+
 use crate::schema::Errors;
 
 /// A failure as Proxmox VE answers it.
@@ -58,7 +60,7 @@ impl Fail {
             out = format!("{} {out}", self.status);
         }
         for (name, text) in &self.errors {
-            out.push_str(&format!(" {name}: {}", text.trim_end()));
+            let _ = write!(out, " {name}: {}", text.trim_end());
         }
         out
     }

@@ -42,7 +42,8 @@ pub(crate) fn urlencoded(text: &str) -> Raw {
 
 /// A JSON body.
 pub(crate) fn json_body(bytes: &[u8]) -> Result<Raw, Fail> {
-    let malformed = |text: &str| Fail::bare(500, format!("{text} at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 934.\n"));
+    let malformed =
+        |text: &str| Fail::bare(500, format!("{text} at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 934.\n"));
     let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
         Err(_) if bytes.is_empty() => {
@@ -118,7 +119,10 @@ fn find(body: &[u8], what: &[u8], from: usize) -> Option<usize> {
 }
 
 fn attribute(head: &str, name: &str) -> Option<String> {
-    head.split(';').filter_map(|p| p.trim().split_once('=')).find(|(k, _)| *k == name).map(|(_, v)| v.trim_matches('"').to_owned())
+    head.split(';')
+        .filter_map(|p| p.trim().split_once('='))
+        .find(|(k, _)| *k == name)
+        .map(|(_, v)| v.trim_matches('"').to_owned())
 }
 
 #[cfg(test)]

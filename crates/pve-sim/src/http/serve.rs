@@ -35,6 +35,9 @@ pub(crate) struct Dropped;
 /// Bytes that a body may have.
 const BODY_LIMIT: u64 = 512 << 10;
 
+/// How long a guest's agent may take to answer.
+const AGENT_LIMIT: Duration = Duration::from_secs(5);
+
 /// What an answer is made of.
 struct Answer {
     format: Option<Format>,
@@ -203,12 +206,8 @@ fn silent(status: u16) -> Fail {
 
 /// Parameters out of the query and the body.
 async fn parameters(parts: &Parts, body: Incoming, upload: bool) -> Result<(Raw, Option<Bytes>), Fail> {
-    let length: u64 = parts
-        .headers
-        .get("content-length")
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(0);
+    let length: u64 =
+        parts.headers.get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()).unwrap_or(0);
     if length > 0 && (parts.method == Verb::GET || parts.method == Verb::DELETE) {
         return Err(Fail::bare(501, format!("Unexpected content for method '{}'", parts.method)));
     }
@@ -247,7 +246,6 @@ fn texts(raw: &Raw, uri: &BTreeMap<String, String>) -> BTreeMap<String, String> 
     out
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one call")]
 async fn dispatch(
     shared: &Arc<Shared>,
     verb: &Verb,
@@ -305,7 +303,7 @@ async fn dispatch(
         };
         shared.changed.notify_waiters();
         match outcome {
-            Ok(done) => return finish(shared, done).await,
+            Ok(done) => return finish(done).await,
             Err(Stop::Fail(fail)) => return Err(fail),
             Err(Stop::Retry(limit, fail)) => {
                 if shared.now() - started >= limit / shared.speed {
@@ -333,7 +331,7 @@ fn node_state(world: &World, node: Option<&str>) -> Result<bool, Fail> {
 }
 
 /// Does the waiting that a handler asked for.
-async fn finish(shared: &Arc<Shared>, done: Done) -> Result<(Value, Option<usize>), Fail> {
+async fn finish(done: Done) -> Result<(Value, Option<usize>), Fail> {
     match done {
         Done::Now(value) => Ok((value, None)),
         Done::Total(value, total) => Ok((value, Some(total))),
@@ -342,15 +340,10 @@ async fn finish(shared: &Arc<Shared>, done: Done) -> Result<(Value, Option<usize
             result.map(|value| (value, None))
         }
         Done::Agent(receiver, asked) => {
-            let limit = Duration::from_secs(5);
-            match tokio::time::timeout(limit, receiver).await {
-                Ok(Ok(answer)) => agent::finish(&answer, asked.shape).map(|v| (v, None)),
-                _ => {
-                    let (vmid, command) = (asked.vmid, asked.command);
-                    let _ = shared;
-                    Err(Fail::die(format!("VM {vmid} qga command '{command}' failed - got timeout")))
-                }
+            if let Ok(Ok(answer)) = tokio::time::timeout(AGENT_LIMIT, receiver).await {
+                return agent::finish(&answer, asked.shape).map(|value| (value, None));
             }
+            Err(Fail::die(format!("VM {} qga command '{}' failed - got timeout", asked.vmid, asked.command)))
         }
     }
 }

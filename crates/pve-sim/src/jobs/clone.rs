@@ -80,7 +80,7 @@ pub(crate) fn step(world: &mut World, upid: &str, mut clone: Clone, doom: Option
                 return Next::Failed(format!("clone failed: {text}"));
             }
             clone.stage = Stage::Described;
-            Next::Again(Job::Clone(clone), time * (1.0 - FIRST_PART))
+            Next::Again(Box::new(Job::Clone(clone)), time * (1.0 - FIRST_PART))
         }
         Stage::Described => {
             if let Some(text) = doom {
@@ -95,7 +95,7 @@ pub(crate) fn step(world: &mut World, upid: &str, mut clone: Clone, doom: Option
                 guest.node.clone_from(target);
             }
             clone.stage = Stage::Unlocked;
-            Next::Again(Job::Clone(clone), time * 0.02)
+            Next::Again(Box::new(Job::Clone(clone)), time * 0.02)
         }
         Stage::Unlocked => {
             if let Some(pool) = clone.pool.as_ref().and_then(|p| world.pools.get_mut(p)) {

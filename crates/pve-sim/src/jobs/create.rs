@@ -22,10 +22,10 @@ pub(crate) struct Create {
     pub(crate) tags_allowed: bool,
 }
 
-pub(crate) fn step(world: &mut World, upid: &str, create: Create, doom: Option<String>) -> Next {
+pub(crate) fn step(world: &mut World, upid: &str, create: &Create, doom: Option<String>) -> Next {
     let vmid = create.vmid;
     let mut made = Vec::new();
-    let result = match build(world, upid, &create, &mut made) {
+    let result = match build(world, upid, create, &mut made) {
         Ok(()) => doom.map_or(Ok(()), Err),
         Err(text) => Err(text),
     };
@@ -41,7 +41,7 @@ pub(crate) fn step(world: &mut World, upid: &str, create: Create, doom: Option<S
     }
     if create.start {
         world.log(upid, "Execute autostart");
-        return Next::Again(Job::Start { vmid }, world.pace.of("start"));
+        return Next::Again(Box::new(Job::Start { vmid }), world.pace.of("start"));
     }
     Next::Done
 }
@@ -79,8 +79,8 @@ fn build(world: &mut World, upid: &str, create: &Create, made: &mut Vec<Volume>)
     }
     config.entry("boot".to_owned()).or_insert_with_key(|_| default_boot(&asked));
     config.entry("memory".to_owned()).or_insert_with(|| "512".to_owned());
-    let uuid = world.chance.uuid();
-    config.entry("smbios1".to_owned()).or_insert_with(|| format!("uuid={uuid}"));
+    let machine = world.chance.uuid();
+    config.entry("smbios1".to_owned()).or_insert_with(|| format!("uuid={machine}"));
     let generation = world.chance.uuid();
     config.entry("vmgenid".to_owned()).or_insert(generation);
     let ctime = world.seconds();

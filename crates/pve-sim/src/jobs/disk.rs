@@ -47,8 +47,7 @@ pub(crate) fn resize(world: &mut World, upid: &str, resize: &Resize) -> Result<(
     if !running {
         world.log(upid, "Image resized.");
     }
-    let mut parts: Vec<String> =
-        text.split(',').filter(|p| !p.starts_with("size=")).map(str::to_owned).collect();
+    let mut parts: Vec<String> = text.split(',').filter(|p| !p.starts_with("size=")).map(str::to_owned).collect();
     let first = parts.remove(0);
     parts.push(format!("size={}", print_size(size)));
     parts.sort();

@@ -41,7 +41,7 @@ pub(crate) enum Job {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Go on with this job in so many seconds.
-    Again(Job, f64),
+    Again(Box<Job>, f64),
     Done,
     Failed(String),
 }
@@ -59,7 +59,7 @@ impl From<Result<(), String>> for Next {
 pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
     let doom = world.tasks.get(upid).and_then(|t| t.fails.clone());
     match job {
-        Job::Create(create) => create::step(world, upid, create, doom),
+        Job::Create(create) => create::step(world, upid, &create, doom),
         Job::Clone(clone) => clone::step(world, upid, clone, doom),
         other => {
             if let Some(text) = doom {
@@ -81,7 +81,10 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 Job::DeleteVolume { node, volid } => volume::delete(world, upid, &node, &volid).into(),
                 Job::Snapshot(snapshot) => snapshot::step(world, &snapshot).into(),
                 Job::Migrate { vmid, target } => power::migrate(world, upid, vmid, &target).into(),
-                Job::Ha { vmid, state } => power::ha(world, vmid, &state).into(),
+                Job::Ha { vmid, state } => {
+                    power::ha(world, vmid, &state);
+                    Next::Done
+                }
                 Job::Create(_) | Job::Clone(_) => Next::Done,
             }
         }

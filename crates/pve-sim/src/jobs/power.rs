@@ -37,8 +37,8 @@ const LOOK: f64 = 0.05;
 /// How long a guest that is powered off may take to say so.
 const OFF_LIMIT: f64 = 10.0;
 
-pub(crate) fn start(world: &mut World, _upid: &str, vmid: u32) -> Result<(), String> {
-    let node = world.tasks.get(_upid).map(|t| t.node.clone()).unwrap_or_default();
+pub(crate) fn start(world: &mut World, upid: &str, vmid: u32) -> Result<(), String> {
+    let node = world.tasks.get(upid).map(|t| t.node.clone()).unwrap_or_default();
     let guest = world.guest(&node, vmid).map_err(|f| f.line())?;
     if guest.running() {
         return Err(format!("VM {vmid} already running"));
@@ -103,10 +103,10 @@ pub(crate) fn stop(world: &mut World, _upid: &str, mut stop: Stop) -> Next {
         None => {
             if told(world, vmid, "power-off") {
                 stop.until = Some(world.now + OFF_LIMIT);
-                return Next::Again(Job::Stop(stop), LOOK);
+                return Next::Again(Box::new(Job::Stop(stop)), LOOK);
             }
         }
-        Some(until) if world.now < until => return Next::Again(Job::Stop(stop), LOOK),
+        Some(until) if world.now < until => return Next::Again(Box::new(Job::Stop(stop)), LOOK),
         Some(_) => {}
     }
     world.powered_off(vmid);
@@ -130,7 +130,7 @@ pub(crate) fn shutdown(world: &mut World, upid: &str, mut down: Shutdown) -> Nex
             let what = if down.again { "reboot" } else { "shutdown" };
             down.paper_done = Some(world.now + world.pace.of(what));
         }
-        return Next::Again(Job::Shutdown(down), LOOK);
+        return Next::Again(Box::new(Job::Shutdown(down)), LOOK);
     };
     if down.paper_done.is_some_and(|at| world.now >= at) {
         world.powered_off(vmid);
@@ -140,11 +140,11 @@ pub(crate) fn shutdown(world: &mut World, upid: &str, mut down: Shutdown) -> Nex
         return Next::Done;
     }
     if world.now < until {
-        return Next::Again(Job::Shutdown(down), LOOK);
+        return Next::Again(Box::new(Job::Shutdown(down)), LOOK);
     }
     if down.force {
         world.log(upid, "VM still running - terminating now with SIGTERM");
-        return Next::Again(Job::Stop(Stop { vmid, node: down.node, until: None }), LOOK);
+        return Next::Again(Box::new(Job::Stop(Stop { vmid, node: down.node, until: None })), LOOK);
     }
     Next::Failed("VM quit/powerdown failed - got timeout".to_owned())
 }
@@ -179,11 +179,11 @@ pub(crate) fn migrate(world: &mut World, upid: &str, vmid: u32, target: &str) ->
 }
 
 /// The HA manager gets to work.
-pub(crate) fn ha(world: &mut World, vmid: u32, state: &str) -> Result<(), String> {
+pub(crate) fn ha(world: &mut World, vmid: u32, state: &str) {
     if let Some(resource) = world.cluster.ha.get_mut(&format!("vm:{vmid}")) {
         state.clone_into(&mut resource.state);
     }
-    let Some(guest) = world.guests.get(&vmid) else { return Ok(()) };
+    let Some(guest) = world.guests.get(&vmid) else { return };
     let (node, running) = (guest.node.clone(), guest.running());
     let who = crate::perm::Who("root@pam".to_owned());
     let id = vmid.to_string();
@@ -194,5 +194,4 @@ pub(crate) fn ha(world: &mut World, vmid: u32, state: &str) -> Result<(), String
         let after = world.pace.of("stop");
         world.spawn(&node, "qmstop", &id, &who, Job::Stop(Stop { vmid, node: node.clone(), until: None }), after);
     }
-    Ok(())
 }

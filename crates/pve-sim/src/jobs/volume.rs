@@ -37,11 +37,10 @@ pub(crate) fn upload(world: &mut World, upid: &str, upload: Upload) -> Result<()
     world.log(upid, format!("file size is: {}", upload.bytes.len()));
     world.log(upid, format!("command: cp -- {temporary} {file}"));
     world.log(upid, "finished file import successfully");
-    let key = (upload.volume.volid(), upload.volume.node.clone());
     let mut volume = upload.volume;
     volume.ctime = world.seconds();
+    world.contents.put(&volume, upload.bytes).map_err(|error| format!("import failed: {error}"))?;
     world.volumes.insert(volume);
-    world.contents.insert(key, upload.bytes);
     Ok(())
 }
 
@@ -62,14 +61,11 @@ pub(crate) fn delete(world: &mut World, upid: &str, node: &str, volid: &str) -> 
         return Err(format!("base volume '{volid}' is still in use by linked clones"));
     }
     let (storage, name) = volid.split_once(':').unwrap_or_default();
-    match world.volumes.remove(volid, node) {
-        Some(volume) => {
-            world.contents.remove(&(volid.to_owned(), volume.node));
-        }
-        None => {
-            let file = world.storages.get(storage).map_or_else(String::new, |s| s.file(name));
-            world.log(upid, format!("disk image '{file}' does not exist"));
-        }
+    if let Some(volume) = world.volumes.remove(volid, node) {
+        world.contents.remove(&volume);
+    } else {
+        let file = world.storages.get(storage).map_or_else(String::new, |s| s.file(name));
+        world.log(upid, format!("disk image '{file}' does not exist"));
     }
     world.log(upid, format!("Removed volume '{volid}'"));
     Ok(())

@@ -80,17 +80,14 @@ pub(crate) fn is_acl_path(path: &str) -> bool {
         return false;
     }
     match parts.as_slice() {
-        ["access" | "nodes" | "pool" | "sdn" | "storage" | "vms" | "mapping" | "nodes" | "storage", ..]
-            if parts.len() == 1 =>
-        {
-            true
-        }
+        ["access" | "nodes" | "pool" | "sdn" | "storage" | "vms" | "mapping", ..] if parts.len() == 1 => true,
         ["access", "groups" | "realm"] | ["access", "groups" | "realm", _] | ["nodes" | "storage", _] => true,
         ["vms", vmid] => vmid.parse::<u32>().is_ok_and(|v| v >= 100),
         ["pool", ..] => parts.len() <= 4,
         ["sdn", "zones", ..] => parts.len() <= 5,
-        ["sdn", "controllers" | "dns" | "fabrics" | "ipams" | "prefix-lists" | "route-maps", ..] => parts.len() <= 3,
-        ["mapping", ..] => parts.len() <= 3,
+        ["sdn", "controllers" | "dns" | "fabrics" | "ipams" | "prefix-lists" | "route-maps", ..] | ["mapping", ..] => {
+            parts.len() <= 3
+        }
         _ => false,
     }
 }

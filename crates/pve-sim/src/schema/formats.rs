@@ -24,7 +24,9 @@ pub(crate) fn check(format: &str, value: &str) -> Result<(), String> {
             return ensure(matches(value, r"^[a-zA-Z0-9_][a-zA-Z0-9_\-+.]*$"), "invalid characters in tag");
         }
         "pve-volume-id" => is_volume_id(value),
-        "pve-volume-id-or-qm-path" => value == "none" || value == "cdrom" || value.starts_with('/') || is_volume_like(value),
+        "pve-volume-id-or-qm-path" => {
+            value == "none" || value == "cdrom" || value.starts_with('/') || is_volume_like(value)
+        }
         "mac-addr" => {
             return ensure(is_unicast_mac(value), "value does not look like a valid unicast MAC address");
         }
@@ -101,7 +103,7 @@ pub(crate) fn is_node_name(value: &str) -> bool {
 }
 
 /// A storage's id.
-pub(crate) fn is_storage_id(value: &str) -> bool {
+fn is_storage_id(value: &str) -> bool {
     value.len() >= 2
         && value.starts_with(|c: char| c.is_ascii_alphabetic())
         && value.ends_with(|c: char| c.is_ascii_alphanumeric())
@@ -109,7 +111,7 @@ pub(crate) fn is_storage_id(value: &str) -> bool {
 }
 
 /// The name of a configuration key or of a snapshot.
-pub(crate) fn is_configid(value: &str) -> bool {
+fn is_configid(value: &str) -> bool {
     value.len() >= 2
         && value.starts_with(|c: char| c.is_ascii_alphabetic())
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub(crate) use formats::{is_configid, is_node_name, is_storage_id};
+pub(crate) use formats::is_node_name;
 pub(crate) use propstring::{Parsed, parse as parse_property_string, print as print_property_string};
 pub(crate) use verify::{Errors, verify};
 

@@ -17,15 +17,15 @@ pub(crate) fn parse(text: &str, keys: &[Param]) -> Result<Parsed, Vec<(String, S
     let mut parsed = Parsed::new();
     let mut wrong = Vec::new();
     for part in text.split(',').filter(|p| !p.trim().is_empty()) {
-        let (key, value) = match part.split_once('=') {
-            Some((key, value)) => (key.trim().to_owned(), value.trim().to_owned()),
-            None => match keys.iter().find(|k| k.default_key) {
-                Some(k) => (k.name.clone(), part.trim().to_owned()),
-                None => {
-                    wrong.push((String::new(), "value without key, but schema does not define a default key".to_owned()));
-                    continue;
-                }
-            },
+        let (key, value) = if let Some((key, value)) = part.split_once('=') {
+            (key.trim().to_owned(), value.trim().to_owned())
+        } else {
+            let Some(default) = keys.iter().find(|k| k.default_key) else {
+                let text = "value without key, but schema does not define a default key";
+                wrong.push((String::new(), text.to_owned()));
+                continue;
+            };
+            (default.name.clone(), part.trim().to_owned())
         };
         let Some(known) = keys.iter().find(|k| k.name == key) else {
             let text = "property is not defined in schema and the schema does not allow additional properties";

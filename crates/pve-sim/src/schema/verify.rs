@@ -3,6 +3,7 @@
 //! Promises the texts of Proxmox VE, all complaints of a call at once.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -42,7 +43,7 @@ pub(crate) fn verify(
         }
     }
     for param in method.params.values() {
-        if !param.optional && !given.get(&param.name).is_some_and(|v| !v.is_null()) {
+        if !param.optional && given.get(&param.name).is_none_or(Value::is_null) {
             errors.insert(param.name.clone(), "property is missing and it is not optional".to_owned());
         }
         if let Some(other) = &param.requires
@@ -66,13 +67,12 @@ pub(crate) fn lookup<'a>(method: &'a Method, name: &str) -> Option<&'a Param> {
         return None;
     }
     let limit = match stem {
-        "ide" => 4,
+        "ide" | "serial" => 4,
         "sata" => 6,
         "virtio" | "hostpci" => 16,
         "scsi" => 31,
         "net" | "ipconfig" => 32,
         "unused" => 256,
-        "serial" => 4,
         "parallel" => 3,
         "usb" => 14,
         "numa" => 8,
@@ -94,9 +94,7 @@ fn text_of(param: &Param, value: &Value) -> Result<String, String> {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(yes) => Ok(if *yes { "1".to_owned() } else { "0".to_owned() }),
-        Value::Array(words) if param.kind == Kind::Array => {
-            Ok(serde_json::to_string(words).unwrap_or_default())
-        }
+        Value::Array(words) if param.kind == Kind::Array => Ok(serde_json::to_string(words).unwrap_or_default()),
         Value::Array(words) if param.format.as_deref().is_some_and(|f| f.ends_with("-list")) => {
             let words: Vec<String> =
                 words.iter().map(|w| w.as_str().map_or_else(|| w.to_string(), str::to_owned)).collect();
@@ -126,7 +124,7 @@ fn format_error(name: &str, wrong: &[(String, String)]) -> String {
     let mut out = "invalid format - format error\n".to_owned();
     for (key, text) in wrong {
         let at = if key.is_empty() { name.to_owned() } else { format!("{name}.{key}") };
-        out.push_str(&format!("{at}: {text}\n"));
+        let _ = writeln!(out, "{at}: {text}");
     }
     out
 }
@@ -219,11 +217,15 @@ pub(crate) fn check_value(param: &Param, text: &str) -> Result<(), String> {
 fn check_limits(param: &Param, number: f64) -> Result<(), String> {
     if let Some(max) = param.max.filter(|m| number > *m) {
         // A VM id out of range is said by its format.
-        if param.format.as_deref() == Some("pve-vmid") { return Ok(()) }
+        if param.format.as_deref() == Some("pve-vmid") {
+            return Ok(());
+        }
         return Err(format!("value must have a maximum value of {max}"));
     }
     if let Some(min) = param.min.filter(|m| number < *m) {
-        if param.format.as_deref() == Some("pve-vmid") { return Ok(()) }
+        if param.format.as_deref() == Some("pve-vmid") {
+            return Ok(());
+        }
         return Err(format!("value must have a minimum value of {min}"));
     }
     Ok(())

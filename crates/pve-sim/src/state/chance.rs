@@ -1,5 +1,7 @@
 //! Chance that repeats itself: a small generator with a seed.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 /// A splitmix64 generator; good enough for ids, useless for secrets.
@@ -37,7 +39,7 @@ impl Chance {
     pub(crate) fn hex(&mut self, length: usize) -> String {
         let mut out = String::new();
         while out.len() < length {
-            out.push_str(&format!("{:016x}", self.next()));
+            let _ = write!(out, "{:016x}", self.next());
         }
         out.truncate(length);
         out

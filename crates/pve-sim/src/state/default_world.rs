@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::Chance;
 use super::cluster::Cluster;
+use super::contents::Contents;
 use super::guest::{Config, Guest};
 use super::node::Node;
 use super::pool::Pool;
@@ -15,10 +16,27 @@ use crate::perm::{Access, Entry, Role, Subject, Token, User};
 
 /// The privileges that managing Kubernetes machines needs, and none more.
 const CAPI: &[&str] = &[
-    "VM.Allocate", "VM.Clone", "VM.Audit", "VM.PowerMgmt", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory",
-    "VM.Config.Network", "VM.Config.Options", "VM.Config.Cloudinit", "VM.Config.HWType", "VM.Config.CDROM",
-    "VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted", "Datastore.AllocateSpace", "Datastore.AllocateTemplate",
-    "Datastore.Allocate", "Datastore.Audit", "Pool.Audit", "SDN.Use", "Sys.Audit",
+    "VM.Allocate",
+    "VM.Clone",
+    "VM.Audit",
+    "VM.PowerMgmt",
+    "VM.Config.Disk",
+    "VM.Config.CPU",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.Options",
+    "VM.Config.Cloudinit",
+    "VM.Config.HWType",
+    "VM.Config.CDROM",
+    "VM.GuestAgent.Audit",
+    "VM.GuestAgent.Unrestricted",
+    "Datastore.AllocateSpace",
+    "Datastore.AllocateTemplate",
+    "Datastore.Allocate",
+    "Datastore.Audit",
+    "Pool.Audit",
+    "SDN.Use",
+    "Sys.Audit",
 ];
 
 /// The template that machines are cloned from.
@@ -51,7 +69,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         task_count: 0,
         published: BTreeMap::new(),
         runs: BTreeMap::new(),
-        contents: std::collections::HashMap::new(),
+        contents: Contents::new(options.backing.clone()),
         hook: crate::hook::Hook::default(),
         doomed: None,
         changes: 0,

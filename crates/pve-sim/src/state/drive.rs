@@ -49,7 +49,12 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
         return whole.checked_mul(factor);
     }
     let number: f64 = number.parse().ok()?;
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes of disks")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes of disks"
+    )]
     Some((number * factor as f64) as u64)
 }
 
@@ -57,7 +62,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 pub(crate) fn print_size(bytes: u64) -> String {
     let mut left = bytes;
     for unit in ["", "K", "M", "G"] {
-        if left == 0 || left % 1024 != 0 {
+        if left == 0 || !left.is_multiple_of(1024) {
             return format!("{left}{unit}");
         }
         left /= 1024;

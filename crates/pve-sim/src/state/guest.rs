@@ -135,9 +135,11 @@ impl Guest {
     pub(crate) fn boot_disk(&self) -> Option<&str> {
         let order = self.get("boot").and_then(|b| option_of(b, "order")).unwrap_or_default();
         let is_disk = |key: &&str| self.get(key).is_some_and(|d| !is_cdrom(d));
-        order.split(';').filter(|k| is_drive_key(k)).find(is_disk).or_else(|| {
-            ["scsi0", "virtio0", "sata0", "ide0"].into_iter().find(is_disk)
-        })
+        order
+            .split(';')
+            .filter(|k| is_drive_key(k))
+            .find(is_disk)
+            .or_else(|| ["scsi0", "virtio0", "sata0", "ide0"].into_iter().find(is_disk))
     }
 
     pub(crate) fn max_disk(&self) -> u64 {

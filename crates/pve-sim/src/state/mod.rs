@@ -5,6 +5,7 @@
 
 pub(crate) mod chance;
 pub(crate) mod cluster;
+pub(crate) mod contents;
 pub(crate) mod default_world;
 pub(crate) mod drive;
 pub(crate) mod guest;

@@ -120,7 +120,7 @@ impl Volumes {
                     })
             })
         };
-        let n = (0..).find(|n| !taken(*n)).unwrap_or_default();
+        let n = (0..u32::MAX).find(|n| !taken(*n)).unwrap_or_default();
         format!("{vmid}/vm-{vmid}-disk-{n}.{format}")
     }
 }
@@ -128,6 +128,7 @@ impl Volumes {
 /// The owner that a volume's name tells.
 pub(crate) fn owner(name: &str) -> Option<u32> {
     let file = name.rsplit('/').next()?;
-    let rest = file.strip_prefix("vm-").or_else(|| file.strip_prefix("base-")).or_else(|| file.strip_prefix("subvol-"))?;
+    let rest =
+        file.strip_prefix("vm-").or_else(|| file.strip_prefix("base-")).or_else(|| file.strip_prefix("subvol-"))?;
     rest.split('-').next()?.parse().ok()
 }

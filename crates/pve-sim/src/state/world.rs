@@ -1,12 +1,12 @@
 //! The value that is the simulated cluster, and how time passes in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::chance::Chance;
 use super::cluster::Cluster;
+use super::contents::Contents;
 use super::guest::{Guest, Run};
 use super::node::Node;
 use super::pool::Pool;
@@ -56,9 +56,8 @@ pub(crate) struct World {
     /// Runs are numbered through the life of a VMID, even if the VM is made anew.
     #[serde(default)]
     pub(crate) runs: BTreeMap<u32, u32>,
-    /// The bytes of uploaded volumes, by volume and node.
     #[serde(skip)]
-    pub(crate) contents: HashMap<(String, Option<String>), Bytes>,
+    pub(crate) contents: Contents,
     #[serde(skip)]
     pub(crate) hook: Hook,
     /// The next task started fails with this text (a fault).
@@ -248,7 +247,7 @@ impl World {
                 // Never due at once again, or a waiting job would spin.
                 let due = self.now + seconds.max(0.001);
                 if let Some(task) = self.tasks.get_mut(upid) {
-                    task.job = Some(job);
+                    task.job = Some(*job);
                     task.due = due;
                 }
             }
