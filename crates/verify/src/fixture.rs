@@ -1,1 +1,272 @@
-//! Saved evidence for tests.
+//! A whole, healthy world as evidence, and a sick one; tests change what they are about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::{
+    ApiEndpoint, Initialization, IpAddresses, IpConfig, NetworkDevice, NetworkSpec, ProxmoxClusterSpec,
+    ProxmoxMachineSpec, ProxmoxMachineStatus,
+};
+use jiff::Timestamp;
+use pve_types::{NodeName, Tags, Vmid};
+
+use crate::evidence::*;
+
+pub(crate) const UUIDS: [&str; 2] = ["46ff6553-ec42-4180-b651-d71617da3e0b", "f250cfd7-0000-4180-b651-d71617da3e0b"];
+
+pub(crate) fn vmid(number: u32) -> Vmid {
+    number.try_into().unwrap()
+}
+
+pub(crate) fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+pub(crate) fn unread<T>() -> Read<T> {
+    Read::unread(Cause::NoAnswer, "the line went dead")
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Three nodes, a shared storage, a template, a control plane of one and a worker, all well.
+pub(crate) fn healthy() -> Evidence {
+    Evidence {
+        started: time("2026-11-25T21:00:00Z"),
+        finished: time("2026-11-25T21:00:01.4Z"),
+        oxmox: "0.1.0".into(),
+        namespace: "default".into(),
+        cluster: Some("demo".into()),
+        proxmox: proxmox(),
+        management: management(),
+        workload: workload(),
+    }
+}
+
+fn certificate(clock: Option<i64>) -> Certificate {
+    Certificate {
+        fingerprint: "AA:BB:CC".into(),
+        subject: Some("CN=pve1".into()),
+        issuer: Some("CN=kubernetes".into()),
+        not_after: Some(time("2028-01-01T00:00:00Z")),
+        clock_ahead_ms: clock,
+    }
+}
+
+const NODES: [&str; 3] = ["pve1", "pve2", "pve3"];
+
+fn proxmox() -> Proxmox {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<BTreeSet<_>>();
+    let storage = |node_name: &str, name: &str, shared| Storage {
+        storage: name.parse().unwrap(),
+        node: node(node_name),
+        shared,
+        content: words(&["images", "iso"]),
+        available: true,
+    };
+    let own = |name: &str, shared, free: u64| NodeStorage {
+        storage: name.parse().unwrap(),
+        shared,
+        content: words(&["images", "iso"]),
+        active: true,
+        enabled: true,
+        total: Some(100 << 30),
+        free: Some(free << 30),
+    };
+    let bridge = Bridge { name: "vmbr0".into(), active: true, vlan_aware: true };
+    Proxmox {
+        trust: TrustSeen::Fingerprint,
+        doors: vec![Door { url: "https://pve1:8006".into(), certificate: Read::Known(certificate(Some(200))) }],
+        version: Read::Known(VersionSeen { version: "9.1.4".into(), took_ms: 12 }),
+        permissions: Read::Known(permissions()),
+        nodes: Read::Known(NODES.map(|name| ProxmoxNode { name: node(name), status: "online".into() }).into()),
+        guests: Read::Known(BTreeMap::from([
+            (vmid(101), guest("pve1", "cp-0", "running")),
+            (vmid(102), guest("pve2", "w-0", "running")),
+            (vmid(300), guest("pve3", "mail", "running")),
+            (
+                vmid(9000),
+                Guest { template: true, tags: Tags::parse("debian;v1"), ..guest("pve1", "debian-12", "stopped") },
+            ),
+        ])),
+        storages: Read::Known(
+            NODES.iter().flat_map(|name| [storage(name, "shared", true), storage(name, "local", false)]).collect(),
+        ),
+        node_storages: NODES
+            .map(|name| (node(name), Read::Known(vec![own("shared", true, 60), own("local", false, 80)])))
+            .into(),
+        bridges: NODES.map(|name| (node(name), Read::Known(vec![bridge.clone()]))).into(),
+        settings: BTreeMap::from([
+            (vmid(101), Read::Known(settings("cp-0", 0))),
+            (vmid(102), Read::Known(settings("w-0", 1))),
+            (vmid(300), Read::Known(GuestSettings { mark: None, ..settings("mail", 0) })),
+            (
+                vmid(9000),
+                Read::Known(GuestSettings { mark: None, uuid: None, template: true, ..settings("debian-12", 0) }),
+            ),
+        ]),
+        isos: BTreeMap::from([("shared".into(), Read::Known(Vec::new()))]),
+        agents: BTreeMap::from([(vmid(101), Read::Known(())), (vmid(102), Read::Known(()))]),
+    }
+}
+
+fn permissions() -> BTreeMap<String, BTreeMap<String, bool>> {
+    let held = |words: &[&str]| words.iter().map(|word| ((*word).to_owned(), true)).collect::<BTreeMap<_, _>>();
+    let vms = [
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.Clone",
+        "VM.PowerMgmt",
+        "VM.Config.CPU",
+        "VM.Config.Memory",
+        "VM.Config.Disk",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "VM.Config.CDROM",
+        "VM.GuestAgent.Unrestricted",
+    ];
+    BTreeMap::from([
+        ("/vms".into(), held(&vms)),
+        (
+            "/storage".into(),
+            held(&["Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"]),
+        ),
+        ("/sdn/zones/localnetwork".into(), held(&["SDN.Use"])),
+    ])
+}
+
+fn guest(on: &str, name: &str, status: &str) -> Guest {
+    Guest {
+        node: node(on),
+        name: Some(name.into()),
+        status: Some(status.into()),
+        template: false,
+        pool: None,
+        tags: Tags::new(),
+        lock: None,
+    }
+}
+
+fn settings(name: &str, which: usize) -> GuestSettings {
+    let disk = Disk { volume: Some(format!("shared:base/{name}-disk-0").parse().unwrap()), cdrom: false };
+    let drive = Disk { volume: None, cdrom: true };
+    GuestSettings {
+        name: Some(name.into()),
+        mark: Some(mark(name, which)),
+        uuid: UUIDS[which].parse().ok(),
+        template: false,
+        agent: true,
+        lock: None,
+        disks: BTreeMap::from([("scsi0".into(), disk), ("ide0".into(), drive)]),
+        boot: Some("scsi0".into()),
+        bridges: BTreeMap::from([("net0".into(), "vmbr0".into())]),
+    }
+}
+
+pub(crate) fn mark(name: &str, which: usize) -> String {
+    format!("oxmox: machine=default/{name} uid=uid-{which} seed=shared:iso/user-data-10{}.iso", which + 1)
+}
+
+fn management() -> Management {
+    let spec = ProxmoxClusterSpec {
+        control_plane_endpoint: Some(ApiEndpoint { host: "10.10.10.10".into(), port: 6443 }),
+        allowed_nodes: NODES.map(Into::into).into(),
+        ipv4_config: Some(IpConfig {
+            addresses: vec!["10.10.10.20-10.10.10.40".into()],
+            prefix: 24,
+            gateway: "10.10.10.1".into(),
+            metric: None,
+        }),
+        ..ProxmoxClusterSpec::default()
+    };
+    Management {
+        version: Read::Known("v1.36.3".into()),
+        cluster: Read::Known(ClusterSeen { name: "demo".into(), spec }),
+        machines: Read::Known(vec![machine("cp-0", 0), machine("w-0", 1)]),
+        all_machines: Read::Known(vec!["uid-0".into(), "uid-1".into()]),
+        templates: Read::Known(vec![MachineTemplateSeen { name: "workers".into(), spec: machine_spec() }]),
+        replicas: Read::Known(BTreeMap::from([
+            ("KubeadmControlPlane/cp".into(), 1),
+            ("MachineDeployment/w".into(), 1),
+        ])),
+    }
+}
+
+pub(crate) fn machine_spec() -> ProxmoxMachineSpec {
+    ProxmoxMachineSpec {
+        source_node: Some("pve1".into()),
+        template_id: Some(9000),
+        full: Some(true),
+        network: NetworkSpec {
+            network_devices: vec![NetworkDevice {
+                name: "net0".into(),
+                bridge: Some("vmbr0".into()),
+                ..NetworkDevice::default()
+            }],
+            ..NetworkSpec::default()
+        },
+        ..ProxmoxMachineSpec::default()
+    }
+}
+
+pub(crate) fn machine(name: &str, which: usize) -> MachineSeen {
+    let address =
+        IpAddresses { net: Some("net0".into()), ipv4: vec![format!("10.10.10.{}", 20 + which)], ipv6: Vec::new() };
+    MachineSeen {
+        namespace: "default".into(),
+        name: name.into(),
+        uid: format!("uid-{which}"),
+        deleting: false,
+        spec: ProxmoxMachineSpec {
+            provider_id: Some(format!("proxmox://{}", UUIDS[which])),
+            virtual_machine_id: Some(101 + i64::try_from(which).unwrap()),
+            ..machine_spec()
+        },
+        status: ProxmoxMachineStatus {
+            initialization: Some(Initialization { provisioned: Some(true) }),
+            ip_addresses: BTreeMap::from([("net0".into(), vec![address])]),
+            ..ProxmoxMachineStatus::default()
+        },
+    }
+}
+
+fn workload() -> Workload {
+    let node = |name: &str, which: usize| NodeSeen {
+        name: name.into(),
+        provider_id: Some(format!("proxmox://{}", UUIDS[which])),
+        ready: Some(true),
+        message: "kubelet is posting ready status".into(),
+        kubelet: "v1.36.3".into(),
+    };
+    Workload {
+        version: Read::Known("v1.36.3".into()),
+        nodes: Read::Known(vec![node("cp-0", 0), node("w-0", 1)]),
+        endpoint: Read::Known(EndpointSeen { address: "10.10.10.10:6443".into(), certificate: certificate(None) }),
+    }
+}
+
+/// The value of a part that is known in the fixture.
+pub(crate) fn of<T>(read: &mut Read<T>) -> &mut T {
+    match read {
+        Read::Known(value) => value,
+        Read::Unread { why, .. } => panic!("unread: {why}"),
+    }
+}
+
+/// A world with one trouble of each kind, for reports.
+pub(crate) fn sick() -> Evidence {
+    let mut evidence = healthy();
+    let Evidence { proxmox, management, workload, .. } = &mut evidence;
+    proxmox.trust = TrustSeen::Anyone;
+    of(&mut proxmox.nodes)[2].status = "offline".into();
+    of(&mut proxmox.permissions).get_mut("/storage").unwrap().remove("Datastore.Allocate");
+    proxmox.node_storages.insert(node("pve3"), unread());
+    of(proxmox.node_storages.get_mut(&node("pve1")).unwrap())[0].free = Some(3 << 30);
+    of(&mut proxmox.guests).get_mut(&vmid(102)).unwrap().status = Some("stopped".into());
+    proxmox.agents.insert(vmid(101), Read::unread(Cause::Refused, "QEMU guest agent is not running"));
+    of(proxmox.settings.get_mut(&vmid(300)).unwrap()).mark = Some("oxmox: machine=old/<b>gone</b> uid=uid-9".into());
+    of(&mut management.machines)[0].spec.virtual_machine_id = Some(101);
+    workload.endpoint = Read::unread(Cause::NoConnection, "`10.10.10.10:6443`: no answer in 5 s");
+    workload.nodes = unread();
+    evidence
+}

@@ -194,4 +194,9 @@ impl Check {
             Outcome::Unread => '?',
         }
     }
+
+    /// Whether a reader should see its details at once.
+    pub(crate) fn opens(&self) -> bool {
+        self.outcome == Outcome::Failed
+    }
 }

@@ -35,6 +35,8 @@ fn reachable(evidence: &Evidence) -> Verdict {
         match &door.certificate {
             Read::Known(_) => tally.fine(format!("{} answers", door.url)),
             Read::Unread { cause: Cause::NotAsked, why } => tally.fine(format!("{}: {why}", door.url)),
+            // The client has its answer, perhaps by a proxy that we do not take: the one URL works.
+            Read::Unread { why, .. } if proxmox.doors.len() == 1 => tally.fine(format!("{} directly: {why}", door.url)),
             Read::Unread { why, .. } => tally.warning(format!("{} does not answer: {why}", door.url)),
         }
     }

@@ -15,6 +15,9 @@ mod verdict;
 mod vm_management;
 mod wanted;
 
+#[cfg(test)]
+mod test;
+
 use std::collections::BTreeMap;
 
 use crate::evidence::Evidence;
@@ -89,7 +92,7 @@ pub(crate) fn judge_with(evidence: &Evidence, selection: &Selection, tell: &mut 
         tell(info.id);
         let root = info.needs.iter().find_map(|need| roots.get(need));
         let verdict = match root {
-            Some(root) => Verdict::blocked(*root, format!("means nothing while `{root}` fails")),
+            Some(root) => Verdict::blocked(*root, "means nothing while that fails"),
             None => (info.judge)(evidence),
         };
         match (root, &verdict.says) {

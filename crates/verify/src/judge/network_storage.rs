@@ -89,6 +89,10 @@ fn endpoint_answers(evidence: &Evidence) -> Verdict {
         Read::Unread { cause: Cause::NotAsked | Cause::Missing, why } => {
             Verdict::blocked("controlPlaneEndpoint", why.clone())
         }
+        Read::Unread { cause: Cause::Forbidden | Cause::NotKnown | Cause::Refused, why } => {
+            Verdict::unread(why.clone())
+        }
+        // connecting failed, or what answers speaks no TLS
         Read::Unread { why, .. } => {
             let hint = "check what holds the address on the control plane, and the firewalls between";
             if provisioned {

@@ -51,9 +51,10 @@ fn privileges(evidence: &Evidence) -> Verdict {
         Err(verdict) => return verdict,
     };
     let mut wanted = BTreeSet::new();
+    let mut unknown = BTreeSet::new();
     let mut notes = Vec::new();
     match scope::specs(evidence) {
-        Ok(specs) => specs.iter().for_each(|(_, spec)| for_spec(evidence, spec, &mut wanted)),
+        Ok(specs) => specs.iter().for_each(|(_, spec)| for_spec(evidence, spec, &mut wanted, &mut unknown)),
         Err(verdict) => {
             notes.push(format!("only /vms was looked at: {}", verdict.message));
             on_machines(vec![vms()], &mut wanted);
@@ -73,6 +74,7 @@ fn privileges(evidence: &Evidence) -> Verdict {
             tally.error(format!("missing: {line} (to {what_for})"));
         }
     }
+    unknown.into_iter().for_each(|line| tally.unread(line));
     let hint = "give each missing privilege on its path to the token and to its user (`pveum acl modify`)";
     tally.verdict(format!("all {} privileges that were looked for are held", wanted.len()), hint).evidence(notes)
 }
@@ -92,7 +94,14 @@ fn on_machines(paths: Vec<String>, wanted: &mut BTreeSet<Need>) {
     }
 }
 
-fn for_spec(evidence: &Evidence, spec: &ProxmoxMachineSpec, wanted: &mut BTreeSet<Need>) {
+/// What the machines of one spec need. Where something is not known that would be needed to know that, `unknown`
+/// says so.
+fn for_spec(
+    evidence: &Evidence,
+    spec: &ProxmoxMachineSpec,
+    wanted: &mut BTreeSet<Need>,
+    unknown: &mut BTreeSet<String>,
+) {
     let machines: Vec<String> = spec.pool.iter().map(|pool| format!("/pool/{pool}")).chain([vms()]).collect();
     on_machines(machines.clone(), wanted);
     let version = evidence.proxmox.version.known();
@@ -106,38 +115,22 @@ fn for_spec(evidence: &Evidence, spec: &ProxmoxMachineSpec, wanted: &mut BTreeSe
         };
         wanted.insert(Need { paths: machines, privileges, what_for: "ask the guest agent" });
     }
-    let mut storages: BTreeSet<String> = spec.storage.iter().cloned().collect();
-    if let Ok((vmid, guest)) = scope::template(evidence, spec) {
-        let pool = guest.pool.iter().map(|pool| format!("/pool/{pool}"));
-        let paths: Vec<String> = [format!("/vms/{vmid}")].into_iter().chain(pool).collect();
-        wanted.insert(Need { paths, privileges: &["VM.Clone"], what_for: "clone the template" });
-        if storages.is_empty()
-            && let Ok(settings) = scope::of(&evidence.proxmox.settings, &vmid)
-        {
-            let disks = settings.disks.values().filter(|disk| !disk.cdrom);
-            storages.extend(disks.filter_map(|disk| disk.volume.as_ref()).map(|volume| volume.storage.to_string()));
+    let storages = match of_template(evidence, spec, wanted) {
+        Ok(storages) => storages,
+        Err(why) => {
+            unknown.insert(format!("privileges on the template and its storages are not known to be enough: {why}"));
+            spec.storage.iter().cloned().collect()
         }
-    }
+    };
     for storage in storages {
         let paths = vec![format!("/storage/{storage}")];
         wanted.insert(Need { paths, privileges: &["Datastore.AllocateSpace"], what_for: "store disks" });
     }
-    let nodes = scope::nodes(evidence, spec).unwrap_or_default();
-    let on_node = |node: &pve_types::NodeName| nodes.contains(node);
-    let isos: BTreeSet<String> = evidence
-        .proxmox
-        .storages
-        .known()
-        .into_iter()
-        .flatten()
-        .filter(|row| on_node(&row.node) && row.content.contains("iso"))
-        .map(|row| format!("/storage/{}", row.storage))
-        .collect();
-    if !isos.is_empty() {
-        let paths: Vec<String> = isos.into_iter().collect();
-        let upload = "upload bootstrap images";
-        wanted.insert(Need { paths: paths.clone(), privileges: &["Datastore.AllocateTemplate"], what_for: upload });
-        wanted.insert(Need { paths, privileges: &["Datastore.Allocate"], what_for: "remove bootstrap images" });
+    match of_images(evidence, spec) {
+        Ok(needs) => wanted.extend(needs),
+        Err(why) => {
+            unknown.insert(format!("privileges on storages for images are not known to be enough: {why}"));
+        }
     }
     for nic in &spec.network.network_devices {
         let Some(bridge) = &nic.bridge else { continue };
@@ -145,6 +138,42 @@ fn for_spec(evidence: &Evidence, spec: &ProxmoxMachineSpec, wanted: &mut BTreeSe
         let paths = vec![format!("/sdn/zones/localnetwork/{bridge}{vlan}")];
         wanted.insert(Need { paths, privileges: &["SDN.Use"], what_for: "plug NICs in" });
     }
+}
+
+/// Adds what cloning the template needs; the storages that the clones lie on.
+fn of_template(
+    evidence: &Evidence,
+    spec: &ProxmoxMachineSpec,
+    wanted: &mut BTreeSet<Need>,
+) -> Result<BTreeSet<String>, String> {
+    let (vmid, guest) = scope::template(evidence, spec).map_err(|verdict| verdict.message)?;
+    let pool = guest.pool.iter().map(|pool| format!("/pool/{pool}"));
+    let paths: Vec<String> = [format!("/vms/{vmid}")].into_iter().chain(pool).collect();
+    wanted.insert(Need { paths, privileges: &["VM.Clone"], what_for: "clone the template" });
+    if let Some(storage) = &spec.storage {
+        return Ok(BTreeSet::from([storage.clone()]));
+    }
+    let settings = scope::of(&evidence.proxmox.settings, &vmid)?;
+    let disks = settings.disks.values().filter(|disk| !disk.cdrom);
+    Ok(disks.filter_map(|disk| disk.volume.as_ref()).map(|volume| volume.storage.to_string()).collect())
+}
+
+/// On each node one of the storages for images: bootstrap images come there and go again.
+fn of_images(evidence: &Evidence, spec: &ProxmoxMachineSpec) -> Result<Vec<Need>, String> {
+    let nodes = scope::nodes(evidence, spec).map_err(|verdict| verdict.message)?;
+    let rows = need("the list of storages", &evidence.proxmox.storages).map_err(|verdict| verdict.message)?;
+    let mut needs = Vec::new();
+    for node in nodes {
+        let isos = rows.iter().filter(|row| row.node == node && row.content.contains("iso"));
+        let paths: Vec<String> = isos.map(|row| format!("/storage/{}", row.storage)).collect();
+        // A node without one is the matter of its own check.
+        if !paths.is_empty() {
+            let upload = "upload bootstrap images";
+            needs.push(Need { paths: paths.clone(), privileges: &["Datastore.AllocateTemplate"], what_for: upload });
+            needs.push(Need { paths, privileges: &["Datastore.Allocate"], what_for: "remove bootstrap images" });
+        }
+    }
+    Ok(needs)
 }
 
 /// Whether the privilege is held on the path: the nearest path with entries decides, and hands down what it marks so.

@@ -53,7 +53,7 @@ fn row(check: &Check, column: usize, width: usize, paint: Paint, out: &mut Strin
     let message = format!("{by}{}", check.message);
     let indent = head.chars().count();
     // On a narrow terminal the message goes below, so that it has room.
-    let (indent, own_line) = if indent + NARROWEST / 2 > width { (6, true) } else { (indent, false) };
+    let (indent, own_line) = if indent + NARROWEST > width { (6, true) } else { (indent, false) };
     *out += &paint.of(check, head.trim_end());
     if own_line {
         out.push('\n');

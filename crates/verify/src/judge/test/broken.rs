@@ -1,0 +1,212 @@
+//! For each check the least change of a healthy world that makes it fail.
+
+use jiff::ToSpan;
+
+use super::{all, check};
+use crate::evidence::{Cause, Evidence, Iso, Read, TrustSeen};
+use crate::fixture::{healthy, machine, mark, node, of, unread, vmid};
+use crate::judge::CHECKS;
+use crate::report::{Outcome, Severity};
+
+type Change = fn(&mut Evidence);
+
+/// Id, what it must say, the change.
+const ERRORS: &[(&str, &str, Change)] = &[
+    ("api.reachable", "no Proxmox could be reached", |e| {
+        e.proxmox.version = Read::unread(Cause::NoConnection, "no Proxmox could be reached");
+    }),
+    ("api.tls-chain", "is not trusted", |e| {
+        e.proxmox.version = Read::unread(Cause::Certificate, "the certificate is not trusted");
+    }),
+    ("api.authenticated", "401", |e| e.proxmox.version = Read::unread(Cause::NotKnown, "refused (401)")),
+    ("api.version-supported", "7.4", |e| of(&mut e.proxmox.version).version = "7.4-16".into()),
+    ("api.privileges", "VM.Clone on /vms/9000", |e| {
+        of(&mut e.proxmox.permissions).get_mut("/vms").unwrap().remove("VM.Clone");
+    }),
+    ("api.quorate", "1 of 3 nodes online: no majority", |e| {
+        of(&mut e.proxmox.nodes)[1..].iter_mut().for_each(|node| node.status = "offline".into());
+    }),
+    ("api.nodes-online", "no node `pve9`; there are: pve1, pve2, pve3", |e| {
+        of(&mut e.management.cluster).spec.allowed_nodes.push("pve9".into());
+    }),
+    ("api.clock-skew", "90.0 s behind", |e| {
+        of(&mut e.proxmox.doors[0].certificate).clock_ahead_ms = Some(-90_000);
+    }),
+    ("network-storage.iso-storage", "no storage of node `pve2` takes `iso`", |e| {
+        of(e.proxmox.node_storages.get_mut(&node("pve2")).unwrap()).iter_mut().for_each(|one| {
+            one.content.remove("iso");
+        });
+    }),
+    ("network-storage.image-storage", "storage `shared` on node `pve3` takes no `images`", |e| {
+        of(e.proxmox.node_storages.get_mut(&node("pve3")).unwrap())[0].content.remove("images");
+    }),
+    ("network-storage.bridge", "node `pve3` has no bridge `vmbr0`", |e| {
+        of(e.proxmox.bridges.get_mut(&node("pve3")).unwrap()).clear();
+    }),
+    ("network-storage.free-space", "`shared` has 4 % free", |e| {
+        of(e.proxmox.node_storages.get_mut(&node("pve1")).unwrap())[0].free = Some(4 << 30);
+    }),
+    ("network-storage.address-range", "0 addresses are free", |e| {
+        let config = of(&mut e.management.cluster).spec.ipv4_config.as_mut().unwrap();
+        config.addresses = vec!["10.10.10.20-10.10.10.21".into()];
+        of(&mut e.management.replicas).insert("MachineDeployment/w".into(), 3);
+    }),
+    ("network-storage.endpoint-answers", "no answer", |e| {
+        e.workload.endpoint = Read::unread(Cause::NoConnection, "no answer in 5 s");
+    }),
+    ("vm-management.template", "there is no VM 9001 to be the template; to be seen are: 9000", |e| {
+        of(&mut e.management.templates)[0].spec.template_id = Some(9001);
+    }),
+    ("vm-management.machines-have-vms", "machine `w-0`, VM 102: it is stopped", |e| {
+        of(&mut e.proxmox.guests).get_mut(&vmid(102)).unwrap().status = Some("stopped".into());
+    }),
+    ("vm-management.no-duplicates", "VMs 101 and 300 all belong to machine `default/cp-0`", |e| {
+        of(e.proxmox.settings.get_mut(&vmid(300)).unwrap()).mark = Some(mark("cp-0", 0));
+    }),
+    ("vm-management.agent-answers", "not running", |e| {
+        e.proxmox.agents.insert(vmid(101), Read::unread(Cause::Refused, "QEMU guest agent is not running"));
+    }),
+    ("vm-management.nodes-ready", "node `w-0` is not Ready: network plugin is not ready", |e| {
+        let seen = &mut of(&mut e.workload.nodes)[1];
+        (seen.ready, seen.message) = (Some(false), "network plugin is not ready".into());
+    }),
+    ("vm-management.seed-removed", "`shared:iso/user-data-102.iso` of machine `w-0`", |e| {
+        let volume = "shared:iso/user-data-102.iso".parse().unwrap();
+        of(e.proxmox.isos.get_mut("shared").unwrap()).push(Iso { volume, made: None });
+    }),
+];
+
+const WARNINGS: &[(&str, &str, Change)] = &[
+    ("api.reachable", "https://pve2:8006 does not answer", |e| {
+        let second = crate::evidence::Door { url: "https://pve2:8006".into(), certificate: unread() };
+        e.proxmox.doors.push(second);
+    }),
+    ("api.reachable", "2500 ms", |e| of(&mut e.proxmox.version).took_ms = 2_500),
+    ("api.tls-chain", "ends in 9 days", |e| {
+        of(&mut e.proxmox.doors[0].certificate).not_after = Some(e.started + (24 * 9 + 1).hours());
+    }),
+    ("api.tls-chain", "verification is switched off", |e| e.proxmox.trust = TrustSeen::Anyone),
+    ("api.version-supported", "newer", |e| of(&mut e.proxmox.version).version = "10.0".into()),
+    ("api.version-supported", "older than 8.4", |e| of(&mut e.proxmox.version).version = "8.2.4".into()),
+    ("api.quorate", "one more lost node", |e| of(&mut e.proxmox.nodes)[2].status = "offline".into()),
+    ("api.nodes-online", "node `pve3` is offline", |e| of(&mut e.proxmox.nodes)[2].status = "offline".into()),
+    ("api.clock-skew", "7.0 s ahead of us", |e| {
+        of(&mut e.proxmox.doors[0].certificate).clock_ahead_ms = Some(7_000);
+    }),
+    ("network-storage.image-storage", "clones cannot go to other nodes", |e| {
+        for node in ["pve1", "pve2", "pve3"].map(node) {
+            of(e.proxmox.node_storages.get_mut(&node).unwrap())[0].shared = false;
+        }
+    }),
+    ("network-storage.free-space", "`shared` has 19 % free (19.0 GiB of 100.0 GiB)", |e| {
+        of(e.proxmox.node_storages.get_mut(&node("pve1")).unwrap())[0].free = Some(19 << 30);
+    }),
+    ("network-storage.address-range", "none is to spare", |e| {
+        let config = of(&mut e.management.cluster).spec.ipv4_config.as_mut().unwrap();
+        config.addresses = vec!["10.10.10.20-10.10.10.21".into()];
+    }),
+    ("vm-management.template", "guest agent switched off", |e| {
+        of(e.proxmox.settings.get_mut(&vmid(9000)).unwrap()).agent = false;
+    }),
+    ("vm-management.machines-have-vms", "`w-0` has no VM yet", |e| {
+        of(&mut e.management.machines)[1].spec.virtual_machine_id = None;
+    }),
+    ("vm-management.no-orphans", "VM 101 belongs to machine `default/cp-0` (UID uid-0), which does not exist", |e| {
+        of(&mut e.management.all_machines).retain(|uid| uid != "uid-0");
+    }),
+    ("vm-management.nodes-ready", "`w-0` has no node yet", |e| {
+        of(&mut e.management.machines)[1].status.initialization = None;
+        of(&mut e.workload.nodes).pop();
+    }),
+];
+
+#[test]
+fn each_trouble_is_found_named_and_answered_with_the_next_move() {
+    for (severity, table) in [(Severity::Error, ERRORS), (Severity::Warning, WARNINGS)] {
+        for (id, says, change) in table {
+            let mut evidence = healthy();
+            change(&mut evidence);
+            let report = all(&evidence);
+            let check = check(&report, id);
+            assert_eq!((check.outcome, check.severity), (Outcome::Failed, severity), "{id}: {check:?}");
+            let words = format!("{} {}", check.message, check.evidence.join(" "));
+            assert!(words.contains(says), "{id} should say `{says}`, says `{words}`");
+            assert!(check.hint.is_some(), "{id} has no next move");
+            let code = if severity == Severity::Error { 2 } else { 1 };
+            assert!(report.exit_code() >= code, "{id}: exit code {}", report.exit_code());
+        }
+    }
+}
+
+#[test]
+fn each_check_has_a_world_that_makes_it_fail() {
+    for info in &CHECKS {
+        assert!(ERRORS.iter().chain(WARNINGS).any(|(id, ..)| *id == info.id), "{}", info.id);
+    }
+}
+
+#[test]
+fn what_an_earlier_failure_makes_meaningless_is_blocked_and_names_the_first_cause() {
+    let mut evidence = healthy();
+    evidence.proxmox.version = Read::unread(Cause::NoConnection, "no Proxmox could be reached");
+    let report = all(&evidence);
+    for id in ["api.tls-chain", "api.authenticated", "api.quorate", "vm-management.template"] {
+        let check = check(&report, id);
+        assert_eq!((check.outcome, check.blocked_by.as_deref()), (Outcome::Blocked, Some("api.reachable")), "{id}");
+    }
+    assert_eq!(check(&report, "network-storage.endpoint-answers").outcome, Outcome::Passed);
+}
+
+#[test]
+fn a_vm_that_is_not_the_machines_own_is_told_by_name_mark_and_uuid() {
+    let cases: [(&str, Change); 4] = [
+        ("it is called `other`", |e| of(e.proxmox.settings.get_mut(&vmid(101)).unwrap()).name = Some("other".into())),
+        ("do not end with our mark", |e| of(e.proxmox.settings.get_mut(&vmid(101)).unwrap()).mark = None),
+        ("its mark has UID uid-1, not uid-0", |e| {
+            of(e.proxmox.settings.get_mut(&vmid(101)).unwrap()).mark = Some(mark("cp-0", 1));
+        }),
+        ("its SMBIOS UUID says none", |e| of(e.proxmox.settings.get_mut(&vmid(101)).unwrap()).uuid = None),
+    ];
+    for (says, change) in cases {
+        let mut evidence = healthy();
+        change(&mut evidence);
+        let found = check(&all(&evidence), "vm-management.machines-have-vms");
+        assert_eq!(found.outcome, Outcome::Failed);
+        assert!(found.message.contains(says), "{}", found.message);
+    }
+}
+
+#[test]
+fn a_machine_that_is_being_deleted_is_nobodys_trouble() {
+    let mut evidence = healthy();
+    let mut going = machine("w-1", 1);
+    (going.deleting, going.spec.virtual_machine_id) = (true, Some(555));
+    of(&mut evidence.management.machines).push(going);
+    assert_eq!(all(&evidence).exit_code(), 0);
+}
+
+#[test]
+fn an_endpoint_inside_a_range_is_an_error() {
+    let mut evidence = healthy();
+    let config = of(&mut evidence.management.cluster).spec.ipv4_config.as_mut().unwrap();
+    config.addresses = vec!["10.10.10.0/24".into()];
+    let found = check(&all(&evidence), "network-storage.address-range");
+    assert!(found.message.contains("the endpoint 10.10.10.10 lies inside `10.10.10.0/24`"), "{}", found.message);
+}
+
+#[test]
+fn templates_are_chosen_by_tags_as_the_policy_says() {
+    use ::api::{MatchPolicy, TemplateSelector};
+    let by_tags = |tags: &[&str], match_policy| {
+        let mut evidence = healthy();
+        let spec = &mut of(&mut evidence.management.templates)[0].spec;
+        (spec.template_id, spec.source_node) = (None, None);
+        let match_tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        spec.template_selector = Some(TemplateSelector { match_tags, match_policy });
+        check(&all(&evidence), "vm-management.template")
+    };
+    assert_eq!(by_tags(&["v1", "Debian"], MatchPolicy::Exact).outcome, Outcome::Passed);
+    assert_eq!(by_tags(&["debian"], MatchPolicy::UniqueSubset).outcome, Outcome::Passed);
+    let exact = by_tags(&["debian"], MatchPolicy::Exact);
+    assert!(exact.message.contains("no template has the tags debian; to be seen are: 9000 `debian-12`"), "{exact:?}");
+}
