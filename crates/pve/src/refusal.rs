@@ -51,6 +51,8 @@ pub enum Refusal {
     StorageInvalid,
     /// The storage is full.
     NoSpace,
+    /// The volume does not exist.
+    NoSuchVolume,
     /// The volume exists already.
     VolumeExists,
     /// The volume is in use.
@@ -142,6 +144,7 @@ impl Refusal {
             Self::DigestConflict => "DigestConflict",
             Self::StorageInvalid => "StorageInvalid",
             Self::NoSpace => "NoSpace",
+            Self::NoSuchVolume => "NoSuchVolume",
             Self::VolumeExists => "VolumeExists",
             Self::VolumeInUse => "VolumeInUse",
             Self::InvalidSize => "InvalidSize",
@@ -186,6 +189,7 @@ impl Refusal {
             | Self::AlreadyRunning
             | Self::NotRunning
             | Self::DigestConflict
+            | Self::NoSuchVolume
             | Self::VolumeExists
             | Self::VolumeInUse
             | Self::DetachBusy
@@ -242,7 +246,18 @@ static TABLE: &[(Refusal, &[&[&str]])] = &[
         ],
     ),
     (Refusal::InvalidSize, &[&["shrinking disks is not supported"], &["unable to shrink"]]),
-    (Refusal::VolumeInUse, &[&["still in use"], &["has watchers"], &["dataset is busy"], &[" in use"]]),
+    (
+        Refusal::VolumeInUse,
+        &[
+            &["still in use"],
+            &["has watchers"],
+            &["dataset is busy"],
+            &["is in use"],
+            &["in use by"],
+            &["ogical volume", " in use"],
+        ],
+    ),
+    (Refusal::NoSuchVolume, &[&["volume '", "' does not exist"]]),
     (Refusal::NoSuchPool, &[&["pool '", "' does not exist"]]),
     (Refusal::NoSuchNode, &[&["no such cluster node"], &["hostname lookup '"]]),
     (Refusal::NoSuchTask, &[&["no such task"]]),

@@ -60,6 +60,7 @@ fn after_refusal(kind: &Refusal) -> Option<Duration> {
         | Refusal::DigestConflict
         | Refusal::StorageInvalid
         | Refusal::NoSpace
+        | Refusal::NoSuchVolume
         | Refusal::VolumeExists
         | Refusal::InvalidSize
         | Refusal::HotplugFailed
