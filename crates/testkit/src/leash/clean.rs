@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::cgroup;
 use super::proc::ProcessId;
-use super::state::{State, directory};
+use super::state::{self, State, directory};
 use crate::eventually::{NotYet, eventually_blocking};
 
 const GONE: Duration = Duration::from_secs(20);
@@ -50,6 +50,10 @@ pub fn clean(scope: &Scope) -> Result<Vec<String>> {
         }
         sweep(&State::path(&directory, state.owner.pid), &state.dir, state.cgroup.as_deref())?;
         done.push(format!("removed what `{}` of process {} left", state.name, state.owner.pid));
+    }
+    for path in state::ownerless(&directory) {
+        fs::remove_dir_all(&path).with_context(|| format!("remove `{}`", path.display()))?;
+        done.push(format!("removed `{}`", path.display()));
     }
     for path in cgroup::ownerless() {
         cgroup::remove(&path)?;

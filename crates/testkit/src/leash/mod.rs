@@ -20,6 +20,8 @@ mod proc;
 mod run;
 mod state;
 
+use std::path::PathBuf;
+
 pub use self::clean::{Scope, clean};
 pub use self::init::{INIT, init};
 pub use self::run::{Leash, enter};
@@ -27,7 +29,15 @@ pub use self::run::{Leash, enter};
 /// Set inside.
 pub const INSIDE: &str = "OXMOX_LAB";
 
+/// Set inside: the leash's own directory.
+const DIR: &str = "OXMOX_LAB_DIR";
+
 /// Whether we run on a leash.
 pub fn inside() -> bool {
     std::env::var_os(INSIDE).is_some()
+}
+
+/// On a leash: a directory that goes away with it, for what nobody wants afterwards.
+pub fn dir() -> Option<PathBuf> {
+    std::env::var_os(DIR).map(PathBuf::from)
 }

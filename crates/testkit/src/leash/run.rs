@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::clean::{self, Scope};
 use super::init::INIT;
 use super::proc::{ProcessId, first_child};
 use super::state::{State, directory};
-use super::{INSIDE, cgroup};
+use super::{DIR, INSIDE, cgroup};
 
 /// What a command gets to end by itself once we are asked to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -59,7 +59,7 @@ impl Leash {
         let dir = directory.join(owner.to_string());
         fs::create_dir_all(&dir).with_context(|| format!("make `{}`", dir.display()))?;
         let cgroup = cgroup::make(owner)?;
-        let mut child = tokio::process::Command::from(self.command(cgroup.as_ref(), command))
+        let mut child = tokio::process::Command::from(self.command(cgroup.as_deref(), &dir, command))
             .kill_on_drop(true)
             .spawn()
             .context("start `setpriv` and `unshare` (util-linux)")?;
@@ -81,7 +81,7 @@ impl Leash {
 
     /// `setpriv … unshare … sh …`: the shell enters the cgroup while the machine's tree is still in sight, and only
     /// then takes the cgroup namespace, whose root that cgroup so becomes.
-    fn command(&self, cgroup: Option<&PathBuf>, command: &[OsString]) -> Command {
+    fn command(&self, cgroup: Option<&Path>, dir: &Path, command: &[OsString]) -> Command {
         const ENTER: &str =
             r#"if [ -n "$1" ]; then echo 0 > "$1/cgroup.procs" || exit 125; fi; shift; exec unshare --cgroup -- "$@""#;
         let mut unshare = Command::new("setpriv");
@@ -89,10 +89,11 @@ impl Leash {
             .args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--mount", "--propagation", "private"])
             .args(["--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc", "--"])
             .args(["sh", "-c", ENTER, "sh"])
-            .arg(cgroup.map(|path| path.as_os_str()).unwrap_or_default())
+            .arg(cgroup.map(Path::as_os_str).unwrap_or_default())
             .args(&self.init)
             .args(command)
             .env(INSIDE, "1")
+            .env(DIR, dir)
             // Nothing answers in there: better to hear so at once.
             .env("CARGO_NET_OFFLINE", "true");
         unshare
@@ -153,6 +154,7 @@ pub async fn enter(name: &str, command: &[OsString]) -> Result<ExitStatus> {
         .args(["--net", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--"])
         .args(command)
         .env(INSIDE, "1")
+        .env(DIR, &state.dir)
         .status()
         .await
         .context("start `nsenter` (util-linux)")

@@ -29,6 +29,19 @@ pub(super) fn directory() -> Result<PathBuf> {
     Ok(cache_dir()?.join("leash"))
 }
 
+/// Directories of owners that died before they wrote anything down.
+pub(super) fn ownerless(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| {
+            let owner = entry.file_name().to_string_lossy().parse::<u32>().ok();
+            owner.is_some_and(|pid| ProcessId::of(pid).is_none() && !State::path(directory, pid).exists())
+        })
+        .map(|entry| entry.path())
+        .collect()
+}
+
 impl State {
     pub(super) fn path(directory: &Path, owner: u32) -> PathBuf {
         directory.join(format!("{owner}.json"))

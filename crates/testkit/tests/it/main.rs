@@ -1,5 +1,5 @@
-//! The testkit against the real thing. Runs in the lab (`cargo xtask lab -- cargo test -p testkit`); skips aloud
-//! outside of it, or while tools are not built (`cargo xtask tools`).
+//! The testkit against the real thing. Root runs it in the lab (`cargo xtask lab -- cargo test -p testkit`), others on
+//! loopback; it skips aloud where it cannot run, or while tools are not built (`cargo xtask tools`).
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and skips aloud")]
 

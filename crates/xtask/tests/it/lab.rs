@@ -93,6 +93,25 @@ fn a_lab_has_loopback_and_no_other_link_and_no_route() {
 }
 
 #[test]
+fn it_has_a_directory_that_goes_away_with_it() {
+    let Some(world) = World::new("directory") else { return };
+    let output = world.lab("echo $OXMOX_LAB_DIR; touch $OXMOX_LAB_DIR/something");
+    let dir = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+    assert!(dir.starts_with(&world.cache) && !dir.exists(), "{}", dir.display());
+}
+
+#[test]
+fn what_an_owner_left_that_died_early_is_removed() {
+    let Some(world) = World::new("died-early") else { return };
+    let mut dead = Command::new("true").spawn().unwrap();
+    let pid = dead.id();
+    dead.wait().unwrap();
+    fs::create_dir_all(world.cache.join("leash").join(pid.to_string())).unwrap();
+    assert!(world.xtask(&["clean"]).status().unwrap().success());
+    assert_eq!(world.states(), 0);
+}
+
+#[test]
 fn its_exit_code_is_the_commands() {
     let Some(world) = World::new("exit-code") else { return };
     assert_eq!(world.lab("exit 7").status.code(), Some(7));
