@@ -110,10 +110,9 @@ impl Evidence {
     pub(crate) fn count(&self) -> (usize, usize) {
         fn tally<T>(read: &Read<T>) -> (usize, usize) {
             match read {
-                Read::Known(_) => (1, 0),
                 Read::Unread { cause: Cause::NotAsked, .. } => (0, 0),
                 // "is not there" is an answer, too
-                Read::Unread { cause: Cause::Missing, .. } => (1, 0),
+                Read::Known(_) | Read::Unread { cause: Cause::Missing, .. } => (1, 0),
                 Read::Unread { .. } => (0, 1),
             }
         }

@@ -86,8 +86,8 @@ async fn cluster(client: &Client, namespace: &str, named: Option<&str>) -> Read<
     };
     let name_of =
         |one: &ProxmoxCluster| one.labels().get(CLUSTER_NAME_LABEL).cloned().unwrap_or_else(|| one.name_any());
-    let names: Vec<String> = all.iter().map(name_of).collect();
-    let list = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let there: Vec<String> = all.iter().map(name_of).collect();
+    let list = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
     let found: Vec<ProxmoxCluster> = all
         .into_iter()
         .filter(|one| named.is_none_or(|named| name_of(one) == named || one.name_any() == named))

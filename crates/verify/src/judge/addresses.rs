@@ -95,7 +95,7 @@ impl Ask<'_> {
             }
             let edges =
                 IpNet::new(first, u8::try_from(config.prefix).unwrap_or(0)).map(|net| [net.network(), net.broadcast()]);
-            let lost: BTreeSet<IpAddr> = edges
+            let unusable: BTreeSet<IpAddr> = edges
                 .into_iter()
                 .flatten()
                 .chain(gateway)
@@ -104,7 +104,7 @@ impl Ask<'_> {
                 .filter(|address| inside(*address))
                 .collect();
             let size = (number(last) - number(first)).saturating_add(1);
-            free = free.saturating_add(size.saturating_sub(lost.len() as u128)).min(ENOUGH);
+            free = free.saturating_add(size.saturating_sub(unusable.len() as u128)).min(ENOUGH);
         }
         let more = self.more;
         let free_says = if free == ENOUGH { "plenty of addresses are".to_owned() } else { plural(free) };

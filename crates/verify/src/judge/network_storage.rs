@@ -10,8 +10,7 @@ pub(super) const BRIDGE: CheckInfo = CheckInfo {
     step: StepId::NetworkStorage,
     title: "Each NIC's bridge exists on each node",
     looks_at: "For each NIC of the cluster's machines and templates: a bridge (or virtual network) of that name on each \
-               node that the machine may be placed on, and that it is active. A VLAN on a Linux bridge that is not \
-               VLAN-aware is a warning.",
+               node that the machine may be placed on, and that it is active.",
     matters: "A VM whose bridge is missing does not start; on the wrong network it never joins.",
     fix: "Create the bridge on the node (System, Network) and apply, correct `bridge` in the template, or narrow \
           `allowedNodes`.",

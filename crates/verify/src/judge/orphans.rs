@@ -30,15 +30,18 @@ impl<'a> Mark<'a> {
     }
 }
 
-/// All marks that were seen, and how many VMs could not be looked at.
-fn marks(evidence: &Evidence) -> Result<(Vec<(Vmid, Mark<'_>)>, Vec<String>), Verdict> {
+/// Marks by VM, and a line for each VM that could not be looked at.
+type Marks<'a> = (Vec<(Vmid, Mark<'a>)>, Vec<String>);
+
+/// All marks that were seen, and which VMs could not be looked at.
+fn marks(evidence: &Evidence) -> Result<Marks<'_>, Verdict> {
     need("the list of virtual machines", &evidence.proxmox.guests)?;
     let mut marks = Vec::new();
     let mut unread = Vec::new();
     for (vmid, read) in &evidence.proxmox.settings {
         match read {
             Read::Known(settings) => {
-                marks.extend(settings.mark.as_deref().and_then(Mark::read).map(|mark| (*vmid, mark)))
+                marks.extend(settings.mark.as_deref().and_then(Mark::read).map(|mark| (*vmid, mark)));
             }
             Read::Unread { why, .. } => unread.push(format!("settings of VM {vmid} could not be read: {why}")),
         }
@@ -78,7 +81,9 @@ fn no_orphans(evidence: &Evidence) -> Verdict {
             ));
         }
     }
-    unread.into_iter().for_each(|line| tally.unread(line));
+    for line in unread {
+        tally.unread(line);
+    }
     let passed = format!("{} with our mark, each with its machine", scope::count(marks.len(), "VM"));
     tally.verdict(passed, "make sure that no other management cluster owns it, then destroy it with purge")
 }
@@ -110,7 +115,9 @@ fn no_duplicates(evidence: &Evidence) -> Verdict {
         let machine = all.first().map_or("", |(_, machine)| machine);
         tally.error(format!("VMs {} all belong to machine `{machine}`", vmids.join(" and ")));
     }
-    unread.into_iter().for_each(|line| tally.unread(line));
+    for line in unread {
+        tally.unread(line);
+    }
     let passed = format!("{} with our mark, no two alike", scope::count(marks.len(), "VM"));
     tally.verdict(passed, "destroy the one that the ProxmoxMachine does not name")
 }

@@ -57,7 +57,7 @@ fn privileges(evidence: &Evidence) -> Verdict {
         Ok(specs) => specs.iter().for_each(|(_, spec)| for_spec(evidence, spec, &mut wanted, &mut unknown)),
         Err(verdict) => {
             notes.push(format!("only /vms was looked at: {}", verdict.message));
-            on_machines(vec![vms()], &mut wanted);
+            on_machines(&[vms()], &mut wanted);
         }
     }
     let mut tally = Tally::default();
@@ -74,7 +74,9 @@ fn privileges(evidence: &Evidence) -> Verdict {
             tally.error(format!("missing: {line} (to {what_for})"));
         }
     }
-    unknown.into_iter().for_each(|line| tally.unread(line));
+    for line in unknown {
+        tally.unread(line);
+    }
     let hint = "give each missing privilege on its path to the token and to its user (`pveum acl modify`)";
     tally.verdict(format!("all {} privileges that were looked for are held", wanted.len()), hint).evidence(notes)
 }
@@ -88,9 +90,9 @@ fn shown(path: &str) -> &str {
     if path == "/vms/0" { "/vms" } else { path }
 }
 
-fn on_machines(paths: Vec<String>, wanted: &mut BTreeSet<Need>) {
+fn on_machines(paths: &[String], wanted: &mut BTreeSet<Need>) {
     for (privileges, what_for) in ON_MACHINES {
-        wanted.insert(Need { paths: paths.clone(), privileges, what_for });
+        wanted.insert(Need { paths: paths.to_vec(), privileges, what_for });
     }
 }
 
@@ -103,7 +105,7 @@ fn for_spec(
     unknown: &mut BTreeSet<String>,
 ) {
     let machines: Vec<String> = spec.pool.iter().map(|pool| format!("/pool/{pool}")).chain([vms()]).collect();
-    on_machines(machines.clone(), wanted);
+    on_machines(&machines, wanted);
     let version = evidence.proxmox.version.known();
     let eight = version.is_some_and(|seen| seen.version.starts_with("8."));
     let checks = spec.checks.clone().unwrap_or_default();

@@ -49,7 +49,7 @@ fn iso_storage(evidence: &Evidence) -> Verdict {
                 tally.error(format!("no storage of node `{node}` takes `iso`; it has {}", all.join(", ")));
             }
             ([], [first, ..]) => {
-                tally.error(format!("`{}` on node `{node}` takes `iso`, but is {}", first.storage, state(first)))
+                tally.error(format!("`{}` on node `{node}` takes `iso`, but is {}", first.storage, state(first)));
             }
             ([..], _) => tally.fine(format!("{node}: {}", good.join(", "))),
         }

@@ -76,7 +76,7 @@ fn complaints(machine: &MachineSeen, vmid: Vmid, guest: &Guest, settings: &Guest
         None => all.push("its notes do not end with our mark".to_owned()),
         Some(mark) if mark.machine != who => all.push(format!("its mark names `{}`", mark.machine)),
         Some(mark) if mark.uid != machine.uid => {
-            all.push(format!("its mark has UID {}, not {}", mark.uid, machine.uid))
+            all.push(format!("its mark has UID {}, not {}", mark.uid, machine.uid));
         }
         Some(_) => {}
     }

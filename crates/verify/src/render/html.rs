@@ -18,7 +18,7 @@ struct Page<'a> {
 }
 
 struct Step<'a> {
-    step: &'a StepReport,
+    of: &'a StepReport,
     class: &'a str,
     sign: char,
     says: String,
@@ -82,7 +82,7 @@ fn of_step(step: &StepReport) -> Step<'_> {
         (false, 0) => "not asked for".to_owned(),
         (false, all) => format!("{passed} of {all} passed"),
     };
-    Step { step, class, sign, says }
+    Step { of: step, class, sign, says }
 }
 
 fn rank(check: &Check) -> u8 {

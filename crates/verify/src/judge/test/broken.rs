@@ -33,9 +33,9 @@ const ERRORS: &[(&str, &str, Change)] = &[
         of(&mut e.proxmox.doors[0].certificate).clock_ahead_ms = Some(-90_000);
     }),
     ("network-storage.iso-storage", "no storage of node `pve2` takes `iso`", |e| {
-        of(e.proxmox.node_storages.get_mut(&node("pve2")).unwrap()).iter_mut().for_each(|one| {
+        for one in of(e.proxmox.node_storages.get_mut(&node("pve2")).unwrap()) {
             one.content.remove("iso");
-        });
+        }
     }),
     ("network-storage.image-storage", "storage `shared` on node `pve3` takes no `images`", |e| {
         of(e.proxmox.node_storages.get_mut(&node("pve3")).unwrap())[0].content.remove("images");
