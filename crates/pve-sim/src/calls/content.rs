@@ -111,6 +111,12 @@ pub(crate) fn delete(world: &mut World, call: &Call<'_>) -> Outcome {
     let (node, volid) = (call.node(), volid(call));
     let (id, name) = volid.split_once(':').unwrap_or_default();
     world.storage_on(id, node)?;
+    let path = format!("/storage/{id}");
+    if name.starts_with("backup/") && !world.may(call.who, &path, "Datastore.Allocate") {
+        world.need(call.who, &path, &["Datastore.AllocateSpace"])?;
+    } else {
+        world.need(call.who, &path, &["Datastore.Allocate"])?;
+    }
     let id = owner(name).map_or_else(|| id.to_owned(), |vmid| format!("{vmid}@{id}"));
     let after = world.pace.of("delete-volume");
     let job = Job::DeleteVolume { node: node.to_owned(), volid: volid.clone() };

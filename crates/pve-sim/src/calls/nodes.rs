@@ -111,7 +111,7 @@ pub(crate) fn status(world: &mut World, call: &Call<'_>) -> Outcome {
         "uptime": uptime(world, node), "idle": 0, "wait": 0, "cpu": cpu, "loadavg": ["0.10", "0.10", "0.10"],
         "pveversion": format!("pve-manager/{}/5151515151515151", world.version),
         "kversion": "Linux 6.17.4-1-pve #1 SMP PREEMPT_DYNAMIC PMX 6.17.4-1", "current-kernel": kernel,
-        "boot-info": {"mode": "efi", "secureboot": 0},
+        "boot-info": {"mode": "legacy-bios"},
         "cpuinfo": {
             "cpus": node.cores, "cores": node.cores, "sockets": 1, "model": "Simulated CPU", "vendor": "GenuineSim",
             "mhz": "2600.000", "flags": "fpu vme de pse", "hvm": "1", "user_hz": 100, "family": "25",

@@ -90,13 +90,26 @@ fn running_details(row: &mut Map<String, Value>, guest: &Guest) {
         .map(|k| (format!("tap{}i{}", guest.vmid, &k[3..]), json!({"netin": 0, "netout": 0})))
         .collect();
     row.insert("nics".to_owned(), Value::Object(nics));
-    let blocks: Map<String, Value> = guest
-        .config
-        .keys()
-        .filter(|k| is_drive_key(k))
-        .map(|k| (k.clone(), json!({"rd_bytes": 0, "rd_operations": 0, "wr_bytes": 0, "wr_operations": 0})))
-        .collect();
+    let blocks: Map<String, Value> =
+        guest.config.keys().filter(|k| is_drive_key(k)).map(|k| (k.clone(), block_statistics())).collect();
     row.insert("blockstat".to_owned(), Value::Object(blocks));
+}
+
+/// QEMU's statistics of a drive that did nothing yet.
+fn block_statistics() -> Value {
+    let mut row = json!({"account_failed": true, "account_invalid": true, "timed_stats": [], "wr_highest_offset": 0});
+    for what in ["rd", "wr", "unmap", "zone_append"] {
+        for counter in ["bytes", "operations", "merged", "total_time_ns"] {
+            row[format!("{what}_{counter}")] = json!(0);
+        }
+    }
+    row["flush_operations"] = json!(0);
+    row["flush_total_time_ns"] = json!(0);
+    for what in ["rd", "wr", "unmap", "zone_append", "flush"] {
+        row[format!("failed_{what}_operations")] = json!(0);
+        row[format!("invalid_{what}_operations")] = json!(0);
+    }
+    row
 }
 
 pub(crate) fn current(world: &mut World, call: &Call<'_>) -> Outcome {

@@ -35,6 +35,9 @@ pub(crate) struct Dropped;
 /// Bytes that a body may have.
 const BODY_LIMIT: u64 = 512 << 10;
 
+/// How long the rest of a refused upload is read.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long a guest's agent may take to answer.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -187,6 +190,12 @@ async fn answer(
     let Some(format) = format else {
         return refuse(None, Fail::bare(501, format!("no formatter for uri /{rest}, {format_name}")));
     };
+    if upload && let Err(fail) = may_upload(shared, &path, &who.0) {
+        shared.punish().await;
+        // Clients that are still sending would see a broken connection, not an answer.
+        let _ = tokio::time::timeout(DRAIN_LIMIT, body.collect()).await;
+        return refuse(None, fail);
+    }
     let (raw, file) = match parameters(parts, body, upload).await {
         Ok(read) => read,
         Err(fail) => return refuse(None, fail),
@@ -198,6 +207,14 @@ async fn answer(
         shared.punish().await;
     }
     Answer { format: Some(format), result: outcome, close: upload }
+}
+
+/// The right to upload is looked at before the file is read, and refused without a body.
+fn may_upload(shared: &Shared, path: &str, who: &Who) -> Result<(), Fail> {
+    let words: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    let Some(Found { method, uri }) = shared.schema.find("POST", &words) else { return Ok(()) };
+    let world = shared.world();
+    needs::check(&world, who, &method.needs, &uri).map_err(|fail| Fail::bare(fail.status, fail.message.trim_end()))
 }
 
 fn silent(status: u16) -> Fail {

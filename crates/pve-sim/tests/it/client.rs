@@ -1,6 +1,7 @@
 //! A client that sees what is on the wire: status line with its reason, headers as sent, the body.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use pve_sim::{Options, Running, Sim};
@@ -101,7 +102,7 @@ impl World {
             body.clear();
         } else {
             headers.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
-            headers.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            let _ = write!(headers, "Content-Length: {}\r\n", body.len());
         }
         let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
         self.raw(&head, body.as_bytes()).await

@@ -1,5 +1,7 @@
 //! The life of a machine, as a Cluster API provider leads it.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use crate::client::World;
@@ -168,9 +170,10 @@ fn upload(content: &str, checksum: &str, name: &str, bytes: &str) -> String {
         body.push_str(&field("checksum-algorithm", "sha256"));
         body.push_str(&field("checksum", checksum));
     }
-    body.push_str(&format!(
+    let _ = write!(
+        body,
         "--B\r\nContent-Disposition: form-data; name=\"filename\"; filename=\"{name}\"\r\n\r\n{bytes}\r\n--B--\r\n"
-    ));
+    );
     body
 }
 
