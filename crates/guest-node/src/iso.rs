@@ -128,7 +128,7 @@ fn extent<'a>(image: &'a [u8], record: &[u8], what: &str) -> Result<&'a [u8], Er
 }
 
 #[cfg(test)]
-mod test {
+pub(crate) mod test {
     use super::*;
 
     fn record(name: &[u8], sector: u32, size: u32, flags: u8, system_use: &[u8]) -> Vec<u8> {
@@ -147,6 +147,12 @@ mod test {
         }
         record[0] = u8::try_from(record.len()).unwrap();
         record
+    }
+
+    /// A NoCloud volume with this user data of five bytes.
+    pub(crate) fn seed() -> Vec<u8> {
+        let name: Vec<u8> = "user-data".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        image(true, &record(&name, 20, 5, 0, &[]))
     }
 
     /// Sector 16 primary, 17 Joliet or nothing, 18 end, 19 root directory, 20 file.

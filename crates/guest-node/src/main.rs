@@ -117,8 +117,6 @@ fn main() -> Result<ExitCode> {
         }
         Face::Image { tools, cache } => make_image(&tools, &cache)?,
         Face::Run { sim, place } => {
-            // Another provider that is installed already does as well: the hook is plain HTTP.
-            let _ = rustls::crypto::ring::default_provider().install_default();
             let (site, hook) = (place.site()?, Hook::new(&sim)?);
             route::begin();
             runtime()?.block_on(async { run::run(site, hook, told_to_stop()?).await })?;

@@ -199,3 +199,6 @@ async fn find_seed(hook: &Hook, guest: &Guest) -> Option<Seed> {
     }
     None
 }
+
+#[cfg(test)]
+mod test;

@@ -95,7 +95,10 @@ fn kube_proxy(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
         plugins.sort();
         for plugin in plugins {
             let file = plugin.file_name().context("plugin name")?.to_string_lossy().into_owned();
-            entries.push(Entry::File(format!("{inside}/{file}"), plugin.canonicalize()?));
+            let real = plugin.canonicalize()?;
+            entries.push(Entry::File(format!("{inside}/{file}"), real.clone()));
+            // Plugins bring demands of their own (`statistic` wants libm), and fail only when a rule first needs them.
+            programs.push(real);
         }
         break;
     }

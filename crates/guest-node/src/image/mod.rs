@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 /// Changed whenever what [`ensure`] lays down changes.
-const RECIPE: &str = "8";
+const RECIPE: &str = "9";
 
 /// Where the Kubernetes tools lie that go into the image.
 #[derive(Clone, Debug)]
