@@ -47,8 +47,13 @@ impl Hook {
     /// The bytes of a drive; none where nothing was ever written.
     pub async fn content(&self, vmid: u32, key: &str) -> Result<Option<Vec<u8>>> {
         let url = format!("{}/sim/guests/{vmid}/drives/{key}/content", self.base);
-        let response =
-            self.http.get(&url).timeout(Duration::from_secs(30)).send().await.with_context(|| format!("read `{url}`"))?;
+        let response = self
+            .http
+            .get(&url)
+            .timeout(Duration::from_secs(30))
+            .send()
+            .await
+            .with_context(|| format!("read `{url}`"))?;
         match response.status() {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => Ok(Some(response.bytes().await?.to_vec())),

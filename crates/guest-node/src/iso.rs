@@ -138,7 +138,7 @@ pub(crate) mod test {
         record[25] = flags;
         record[32] = u8::try_from(name.len()).unwrap();
         record.extend(name);
-        if name.len() % 2 == 0 {
+        if name.len().is_multiple_of(2) {
             record.push(0);
         }
         record.extend(system_use);

@@ -124,7 +124,9 @@ fn main() -> Result<ExitCode> {
         Face::BootOne { guest, iso, place } => {
             let guest: Guest = serde_json::from_slice(&std::fs::read(guest).context("guest")?).context("guest")?;
             let seed = match iso {
-                Some(iso) => Some(Seed::from_iso(&std::fs::read(iso).context("ISO")?).context("the ISO holds no seed")?),
+                Some(iso) => {
+                    Some(Seed::from_iso(&std::fs::read(iso).context("ISO")?).context("the ISO holds no seed")?)
+                }
                 None => None,
             };
             let site = place.site()?;

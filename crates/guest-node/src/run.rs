@@ -12,11 +12,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::{info, warn};
 
-use crate::guest::{Event, Guest};
+use crate::guest::{Drive, Event, Guest};
 use crate::hook::Hook;
 use crate::machine::agent::Agent;
 use crate::machine::{self, Happening, Power, Site, route};
 use crate::seed::Seed;
+
+/// A larger volume is an installer, not a seed.
+const SEED_AT_MOST: u64 = 64 << 20;
 
 struct Running {
     run: String,
@@ -72,7 +75,8 @@ fn on(site: &Rc<Site>, hook: &Hook, guests: &Guests, event: Event) {
         Event::PowerOff { vmid, run } => order(guests, vmid, &run, Power::Off),
         Event::Shutdown { vmid, run } => order(guests, vmid, &run, Power::Shutdown),
         Event::AgentCall { vmid, run, call, command, arguments } => {
-            let agent = guests.borrow().get(&vmid).filter(|running| running.run == run).map(|r| r.agent.borrow().clone());
+            let agent =
+                guests.borrow().get(&vmid).filter(|running| running.run == run).map(|r| r.agent.borrow().clone());
             let hook = hook.clone();
             spawn_local(async move {
                 let answer = match agent.flatten() {
@@ -186,7 +190,8 @@ async fn hears(
 
 /// The first CD drive that holds a seed.
 async fn find_seed(hook: &Hook, guest: &Guest) -> Option<Seed> {
-    for drive in guest.drives.iter().filter(|drive| drive.media == "cdrom") {
+    let small = |drive: &&Drive| drive.size.is_none_or(|size| size <= SEED_AT_MOST);
+    for drive in guest.drives.iter().filter(|drive| drive.media == "cdrom").filter(small) {
         match hook.content(guest.vmid, &drive.key).await {
             Ok(Some(bytes)) => {
                 if let Some(seed) = Seed::from_iso(&bytes) {

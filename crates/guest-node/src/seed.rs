@@ -48,7 +48,8 @@ impl Seed {
             fs::remove_dir_all(dir).context("remove the last boot's seed")?;
         }
         fs::create_dir_all(dir).context("seed directory")?;
-        let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).with_context(|| format!("seed `{name}`"));
+        let write =
+            |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).with_context(|| format!("seed `{name}`"));
         write("meta-data", meta_data)?;
         write("user-data", user_data)?;
         if let Some(bytes) = network_config {

@@ -21,9 +21,8 @@ const KUBE_PROXY_FRONT: &str = include_str!("kube-proxy.sh");
 /// The image names of this kubeadm's own version.
 pub(super) fn list(kubeadm: &Path) -> Result<Vec<String>> {
     let version = tool::run(Command::new(kubeadm).args(["version", "-o", "short"]))?;
-    let said = tool::run(
-        Command::new(kubeadm).args(["config", "images", "list", "--kubernetes-version", version.trim()]),
-    )?;
+    let said =
+        tool::run(Command::new(kubeadm).args(["config", "images", "list", "--kubernetes-version", version.trim()]))?;
     Ok(said.lines().map(str::trim).filter(|line| line.contains('/')).map(str::to_owned).collect())
 }
 
@@ -55,7 +54,11 @@ fn base() -> Vec<Entry> {
     vec![
         Entry::Dir("tmp".to_owned(), 0o1777),
         Entry::Dir("etc".to_owned(), 0o755),
-        Entry::Text("etc/passwd".to_owned(), "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".to_owned(), 0o644),
+        Entry::Text(
+            "etc/passwd".to_owned(),
+            "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".to_owned(),
+            0o644,
+        ),
         Entry::Text("etc/group".to_owned(), "root:x:0:\nnogroup:x:65534:\n".to_owned(), 0o644),
         Entry::Text("etc/nsswitch.conf".to_owned(), "hosts: files dns\n".to_owned(), 0o644),
     ]
@@ -85,7 +88,8 @@ fn kube_proxy(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
     ] {
         let file = find(root, at)?;
         entries.push(Entry::File(at.to_owned(), file.clone()));
-        entries.extend(links.iter().map(|link| Entry::Link(format!("usr/sbin/{link}"), "xtables-nft-multi".to_owned())));
+        entries
+            .extend(links.iter().map(|link| Entry::Link(format!("usr/sbin/{link}"), "xtables-nft-multi".to_owned())));
         programs.push(file);
     }
     for dir in library_dirs(root) {
@@ -103,7 +107,12 @@ fn kube_proxy(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
         break;
     }
     entries.extend(libraries(root, &programs)?);
-    Ok(Recipe { name: name.to_owned(), entries, entrypoint: vec!["/usr/local/bin/kube-proxy".to_owned()], command: vec![] })
+    Ok(Recipe {
+        name: name.to_owned(),
+        entries,
+        entrypoint: vec!["/usr/local/bin/kube-proxy".to_owned()],
+        command: vec![],
+    })
 }
 
 fn busybox(name: &str, root: &Path, entrypoint: &[&str]) -> Result<Recipe> {
@@ -117,17 +126,19 @@ fn busybox(name: &str, root: &Path, entrypoint: &[&str]) -> Result<Recipe> {
     }
     entries.extend(libraries(root, &[file])?);
     let command = if entrypoint.is_empty() { vec!["/bin/sh".to_owned()] } else { vec![] };
-    Ok(Recipe { name: name.to_owned(), entries, entrypoint: entrypoint.iter().map(|&word| word.to_owned()).collect(), command })
+    Ok(Recipe {
+        name: name.to_owned(),
+        entries,
+        entrypoint: entrypoint.iter().map(|&word| word.to_owned()).collect(),
+        command,
+    })
 }
 
 /// `/bin`, `/sbin`, `/lib`, `/lib64` are links into `/usr`, as on Debian.
 fn merged_usr() -> Vec<Entry> {
-    let mut entries: Vec<Entry> = ["usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64"]
-        .map(|dir| Entry::Dir(dir.to_owned(), 0o755))
-        .into();
-    entries.extend(
-        ["bin", "sbin", "lib", "lib64"].map(|name| Entry::Link(name.to_owned(), format!("usr/{name}"))),
-    );
+    let mut entries: Vec<Entry> =
+        ["usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64"].map(|dir| Entry::Dir(dir.to_owned(), 0o755)).into();
+    entries.extend(["bin", "sbin", "lib", "lib64"].map(|name| Entry::Link(name.to_owned(), format!("usr/{name}"))));
     entries
 }
 

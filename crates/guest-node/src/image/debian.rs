@@ -39,12 +39,11 @@ pub(super) fn download(cache: &Path) -> Result<Vec<PathBuf>> {
     for dir in ["lists/partial", "cache/archives/partial", "archives"] {
         fs::create_dir_all(cache.join(dir)).context("package cache")?;
     }
-    let wanted = match wanted(cache, &PACKAGES) {
-        Ok(wanted) => wanted,
-        Err(_) => {
-            tool::run(apt(cache)?.arg("update"))?;
-            wanted(cache, &PACKAGES)?
-        }
+    let wanted = if let Ok(wanted) = wanted(cache, &PACKAGES) {
+        wanted
+    } else {
+        tool::run(apt(cache)?.arg("update"))?;
+        wanted(cache, &PACKAGES)?
     };
     let missing = |wanted: &[Wanted]| wanted.iter().any(|one| !archives.join(&one.file).is_file());
     if missing(&wanted) {
@@ -150,7 +149,8 @@ mod test {
 
     #[test]
     fn a_line_of_print_uris_names_package_and_file() {
-        let line = "'http://deb/pool/keepalived_1%3a2.2.7-1_amd64.deb' keepalived_1%3a2.2.7-1_amd64.deb 569660 MD5Sum:e5";
+        let line =
+            "'http://deb/pool/keepalived_1%3a2.2.7-1_amd64.deb' keepalived_1%3a2.2.7-1_amd64.deb 569660 MD5Sum:e5";
         let wanted = parse_uri(line).unwrap();
         assert_eq!(wanted.package, "keepalived");
         assert_eq!(wanted.file, "keepalived_1%3a2.2.7-1_amd64.deb");

@@ -98,10 +98,7 @@ impl NodeImage {
     /// Opens an image that [`ensure`] made.
     pub fn open(dir: &Path) -> Result<Self> {
         if !dir.join("rootfs/usr").is_dir() || !dir.join("images").is_dir() {
-            bail!(
-                "`{}` is no node image; hint: make one with `guest-node image --tools DIR`",
-                dir.display()
-            );
+            bail!("`{}` is no node image; hint: make one with `guest-node image --tools DIR`", dir.display());
         }
         Ok(Self { dir: dir.canonicalize().context("node image")? })
     }

@@ -90,7 +90,8 @@ fn layout(recipe: &Recipe, layer: &Blob, layer_path: &Path, out: &Path) -> Resul
     })
     .to_string();
     let mut top = descriptor("application/vnd.oci.image.manifest.v1+json", &digest(&manifest), manifest.len() as u64);
-    top["annotations"] = json!({"io.containerd.image.name": recipe.name, "org.opencontainers.image.ref.name": recipe.name});
+    top["annotations"] =
+        json!({"io.containerd.image.name": recipe.name, "org.opencontainers.image.ref.name": recipe.name});
     let index = json!({"schemaVersion": 2, "manifests": [top]}).to_string();
 
     let mut tar = tar::Builder::new(File::create(out)?);
@@ -206,8 +207,7 @@ mod test {
         let index: serde_json::Value = serde_json::from_slice(&files["index.json"]).unwrap();
         assert_eq!(index["manifests"][0]["annotations"]["io.containerd.image.name"], "registry.example/toy:1");
         let manifest = index["manifests"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
-        let manifest: serde_json::Value =
-            serde_json::from_slice(&files[&format!("blobs/sha256/{manifest}")]).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&files[&format!("blobs/sha256/{manifest}")]).unwrap();
         let layer = manifest["layers"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
         let layer = self::files(&files[&format!("blobs/sha256/{layer}")][..]);
         assert_eq!(layer["bin/toy"], vec![7; 70_000]);

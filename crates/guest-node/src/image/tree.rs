@@ -14,8 +14,7 @@ use super::ToolPaths;
 use crate::GUEST_PROGRAM;
 
 /// Names under which our program stands in front of another one; see `front`.
-const FRONTS: [&str; 8] =
-    ["kubeadm", "runc", "systemctl", "service", "poweroff", "halt", "reboot", "shutdown"];
+const FRONTS: [&str; 8] = ["kubeadm", "runc", "systemctl", "service", "poweroff", "halt", "reboot", "shutdown"];
 
 /// What a package's maintainer script would have linked.
 const LINKS: [(&str, &str); 9] = [
@@ -33,7 +32,15 @@ const LINKS: [(&str, &str); 9] = [
 const CLOUD_CONFIG: &str = include_str!("cloud.cfg");
 
 pub(super) fn lay(root: &Path, tools: &ToolPaths) -> Result<()> {
-    for dir in ["usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", "usr/lib/modules", "opt/cni/bin", "etc/cloud/cloud.cfg.d"] {
+    for dir in [
+        "usr/bin",
+        "usr/sbin",
+        "usr/local/bin",
+        "usr/local/sbin",
+        "usr/lib/modules",
+        "opt/cni/bin",
+        "etc/cloud/cloud.cfg.d",
+    ] {
         fs::create_dir_all(root.join(dir)).with_context(|| format!("make `{dir}` in the node image"))?;
     }
     for (from, name) in [(&tools.kubelet, "kubelet"), (&tools.kubeadm, "kubeadm"), (&tools.kubectl, "kubectl")] {

@@ -18,7 +18,7 @@ use crate::tool;
 const LOG: &str = "/var/log/cloud-init-output.log";
 const IMAGES: &str = "/run/guest-node/images";
 const CONTAINERD: &str = "/var/lib/containerd";
-const CONTAINERD_WITHIN: Duration = Duration::from_secs(60);
+const CONTAINERD_WITHIN: Duration = Duration::from_mins(1);
 
 /// Begins both in the background.
 pub(super) fn begin(boot: &Boot, note: impl Fn(&str) + Clone + Send + 'static) {

@@ -85,7 +85,8 @@ pub(super) fn build(boot: &Boot) -> Result<()> {
     for (name, value) in KERNEL_SETTINGS {
         let file = root.join("run/guest-node/sys").join(name.replace('/', "_"));
         fs::write(&file, format!("{value}\n"))?;
-        rustix::mount::mount_bind(&file, root.join("proc/sys").join(name)).with_context(|| format!("setting `{name}`"))?;
+        rustix::mount::mount_bind(&file, root.join("proc/sys").join(name))
+            .with_context(|| format!("setting `{name}`"))?;
     }
     configuration(&root, first_boot)?;
     seed(boot, &root)?;
@@ -102,9 +103,29 @@ pub(super) fn build(boot: &Boot) -> Result<()> {
 
 fn directories(root: &Path) -> Result<()> {
     for dir in [
-        "usr", "etc", "opt", "run", "tmp", "dev", "proc", "sys", "root", "home", "mnt", "media", "srv", "boot",
-        "var/lib/kubelet", "var/lib/containerd", "var/lib/cloud", "var/lib/dhcp", "var/lib/guest-node/enabled", "var/log/pods",
-        "var/cache", "var/tmp", "var/spool",
+        "usr",
+        "etc",
+        "opt",
+        "run",
+        "tmp",
+        "dev",
+        "proc",
+        "sys",
+        "root",
+        "home",
+        "mnt",
+        "media",
+        "srv",
+        "boot",
+        "var/lib/kubelet",
+        "var/lib/containerd",
+        "var/lib/cloud",
+        "var/lib/dhcp",
+        "var/lib/guest-node/enabled",
+        "var/log/pods",
+        "var/cache",
+        "var/tmp",
+        "var/spool",
     ] {
         fs::create_dir_all(root.join(dir)).with_context(|| format!("make `/{dir}`"))?;
     }
@@ -226,7 +247,15 @@ fn configuration(root: &Path, first_boot: bool) -> Result<()> {
             }
         }
     }
-    for dir in ["kubernetes/manifests", "kubernetes/pki", "kubernetes/kubelet.conf.d", "cni/net.d", "containerd", "keepalived", "default"] {
+    for dir in [
+        "kubernetes/manifests",
+        "kubernetes/pki",
+        "kubernetes/kubelet.conf.d",
+        "cni/net.d",
+        "containerd",
+        "keepalived",
+        "default",
+    ] {
         fs::create_dir_all(etc.join(dir))?;
     }
     if first_boot {

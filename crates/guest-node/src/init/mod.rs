@@ -8,12 +8,13 @@
 //! started by the leash, with standard input and output as the line to the outside.
 
 mod cloud;
+pub mod door;
 mod file_system;
 pub mod line;
+mod network;
 mod pod_network;
 mod supervisor;
 mod unit;
-pub mod door;
 
 use std::fs;
 use std::io::BufRead;

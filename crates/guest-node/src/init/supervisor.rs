@@ -10,9 +10,10 @@
 //! to reap what services leave behind.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,12 +24,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::door::{self, Reply, Request};
 use super::line::{self, Order, Said};
 use super::unit::Unit;
-use super::{Boot, Purpose, cloud, pod_network};
-use crate::network;
-use crate::tool;
+use super::{Boot, Purpose, cloud, network, pod_network};
 
 /// How often waited-for files are looked at, and dead services' rests are over.
 const BEAT: Duration = Duration::from_millis(100);
+
+/// How long a failed service rests before the next try.
+const REST: Duration = Duration::from_secs(1);
 
 /// How long a service may take to end before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -61,9 +63,9 @@ pub(super) fn run(boot: &Boot) -> Result<()> {
     let began = Instant::now();
     let note = move |text: &str| note(began, text);
     rustix::system::sethostname(host_name(boot).as_bytes()).context("host name")?;
-    settings();
+    network::settings();
     if boot.purpose == Purpose::Guest
-        && let Err(err) = network(boot, &note)
+        && let Err(err) = network::set_up(boot, &note)
     {
         note(&format!("network: {err:#}"));
     }
@@ -73,10 +75,8 @@ pub(super) fn run(boot: &Boot) -> Result<()> {
     line::say(&Said::Userland)?;
     let imported = tell.clone();
 
-    let units = Unit::ALL
-        .into_iter()
-        .map(|unit| (unit, State { wanted: unit.wanted_at_boot(), ..State::default() }))
-        .collect();
+    let units =
+        Unit::ALL.into_iter().map(|unit| (unit, State { wanted: unit.wanted_at_boot(), ..State::default() })).collect();
     let mut supervisor = Supervisor { began, units, tell, hear };
     supervisor.beat();
     match boot.purpose {
@@ -111,83 +111,6 @@ fn host_name(boot: &Boot) -> String {
     let kept = fs::read_to_string("/etc/hostname").unwrap_or_default();
     let kept = kept.trim();
     if kept.is_empty() { boot.guest.name.clone() } else { kept.to_owned() }
-}
-
-/// Settings of the guest's own network namespace; one that the kernel lacks is no loss.
-fn settings() {
-    for (name, value) in [
-        ("ipv4/ip_forward", "1"),
-        ("ipv6/conf/all/forwarding", "1"),
-        ("ipv6/conf/default/accept_ra", "2"),
-        ("bridge/bridge-nf-call-iptables", "1"),
-        ("bridge/bridge-nf-call-ip6tables", "1"),
-    ] {
-        let _ = fs::write(Path::new("/proc/sys/net").join(name), value);
-    }
-}
-
-/// Sets up the cards as the seed's network configuration says.
-fn network(boot: &Boot, note: &impl Fn(&str)) -> Result<()> {
-    tool::ip(&["link", "set", "lo", "up"])?;
-    let file: PathBuf = Path::new("/var/lib/cloud/seed/nocloud/network-config").into();
-    let Ok(text) = fs::read_to_string(&file) else {
-        note("network: the seed has no network-config");
-        return Ok(());
-    };
-    let config = network::config::parse(&text)?;
-    let cards: Vec<_> = boot
-        .guest
-        .nics
-        .iter()
-        .map(|nic| network::setup::Card { name: crate::machine::nic::guest_name(nic), mac: nic.mac.clone() })
-        .collect();
-    let setup = network::setup::plan(&config, &cards);
-    for unmatched in &setup.unmatched {
-        note(&format!("network: no card matches `{unmatched}`"));
-    }
-    for card in &setup.no_ra {
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{card}/accept_ra"), "0");
-    }
-    for words in &setup.ip {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if let Err(err) = tool::ip(&words) {
-            note(&format!("network: {err:#}"));
-        }
-    }
-    fs::write("/etc/resolv.conf", &setup.resolv_conf)?;
-    for card in &setup.dhcp6 {
-        note(&format!("network: `{card}` wants dhcp6: router advertisements only"));
-    }
-    for card in &setup.dhcp4 {
-        match dhcp(card) {
-            Ok(()) => note(&format!("network: `{card}` has a lease")),
-            Err(err) => note(&format!("network: {err:#}")),
-        }
-    }
-    // Without a server, programs ask 127.0.0.1, and CoreDNS would find itself there.
-    if fs::read_to_string("/etc/resolv.conf").unwrap_or_default().is_empty()
-        && let Some(gateway) = default_gateway()
-    {
-        fs::write("/etc/resolv.conf", format!("nameserver {gateway}\n"))?;
-        note(&format!("network: no DNS server is configured; names are asked of the gateway `{gateway}`"));
-    }
-    Ok(())
-}
-
-fn default_gateway() -> Option<String> {
-    let said = tool::ip(&["route", "show", "default"]).ok()?;
-    let mut words = said.split_whitespace().skip_while(|word| *word != "via");
-    words.nth(1).map(str::to_owned)
-}
-
-/// A lease by a real DHCP client, which stays to renew it.
-fn dhcp(card: &str) -> Result<()> {
-    let script = "/run/guest-node/udhcpc.sh";
-    fs::write(script, include_str!("files/udhcpc.sh"))?;
-    rustix::fs::chmod(script, rustix::fs::Mode::from_raw_mode(0o755))?;
-    let mut command = super::inside("busybox");
-    command.args(["udhcpc", "-b", "-i", card, "-s", script, "-t", "20", "-T", "1"]);
-    tool::run(&mut command).map(drop)
 }
 
 /// Hears the outside.
@@ -232,7 +155,7 @@ impl Supervisor {
         let state = self.units.entry(unit).or_default();
         if state.pid == Some(pid) {
             state.pid = None;
-            state.not_before = Some(Instant::now() + unit.rest());
+            state.not_before = Some(Instant::now() + REST);
             if state.wanted {
                 note(self.began, &format!("`{}` ended, starts again", unit.name()));
             }
@@ -260,7 +183,7 @@ impl Supervisor {
                     });
                 }
                 Err(err) => {
-                    state.not_before = Some(now + unit.rest());
+                    state.not_before = Some(now + REST);
                     note(self.began, &format!("{err:#}"));
                 }
             }
@@ -362,7 +285,7 @@ impl Supervisor {
         };
         if verb == "status" {
             let name = unit.name();
-            reply.out.push_str(&format!("● {name}.service\n   Loaded: loaded\n   Active: {word}\n"));
+            let _ = write!(reply.out, "● {name}.service\n   Loaded: loaded\n   Active: {word}\n");
         } else {
             reply.out.push_str(word);
             reply.out.push('\n');
@@ -381,7 +304,7 @@ fn unknown(verb: &str, name: &str, reply: &mut Reply) {
         }
         "mask" | "unmask" => {}
         _ => {
-            reply.err.push_str(&format!("Unit {name} could not be found.\n"));
+            let _ = writeln!(reply.err, "Unit {name} could not be found.");
             reply.out.push_str(if verb == "status" { "Loaded: not-found\n" } else { "" });
             reply.code = if verb == "status" { 4 } else { 5 };
         }

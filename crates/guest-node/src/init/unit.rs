@@ -5,7 +5,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -59,11 +58,6 @@ impl Unit {
 
     pub(super) fn log(self) -> PathBuf {
         Path::new("/var/log").join(self.name()).with_extension("log")
-    }
-
-    /// How long a failed one rests before the next try.
-    pub(super) fn rest(self) -> Duration {
-        Duration::from_secs(1)
     }
 
     pub(super) fn start(self) -> Result<Child> {

@@ -70,16 +70,13 @@ impl Agent {
             }
             "guest-get-osinfo" => self.os().await,
             "guest-network-get-interfaces" => self.interfaces().await,
-            "guest-exec" => self.exec(arguments).await,
+            "guest-exec" => self.exec(arguments),
             "guest-exec-status" => self.exec_status(arguments),
             "guest-shutdown" => {
                 self.text(&["systemctl", "poweroff"]).await?;
                 Ok(json!({}))
             }
-            other => Err(Refusal {
-                class: "CommandNotFound",
-                desc: format!("The command {other} has not been found"),
-            }),
+            other => Err(Refusal { class: "CommandNotFound", desc: format!("The command {other} has not been found") }),
         }
     }
 
@@ -131,7 +128,7 @@ impl Agent {
         Ok(interfaces(&links))
     }
 
-    async fn exec(&self, arguments: &Value) -> Result<Value, Refusal> {
+    fn exec(&self, arguments: &Value) -> Result<Value, Refusal> {
         let path = arguments["path"].as_str().ok_or_else(|| generic("Parameter 'path' is missing"))?;
         let mut words = vec![path];
         words.extend(arguments["arg"].as_array().into_iter().flatten().filter_map(Value::as_str));
@@ -265,7 +262,10 @@ mod test {
                          "tx": {"bytes": 6, "packets": 2, "errors": 0, "dropped": 0}}},
         ]);
         let seen = interfaces(&links);
-        assert_eq!(seen[0]["ip-addresses"][0], json!({"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8}));
+        assert_eq!(
+            seen[0]["ip-addresses"][0],
+            json!({"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8})
+        );
         assert_eq!(seen[1]["hardware-address"], "bc:24:11:00:00:01");
         assert_eq!(seen[1]["ip-addresses"][0]["ip-address-type"], "ipv6");
         assert_eq!(seen[1]["statistics"]["tx-bytes"], 6);

@@ -40,7 +40,10 @@ pub(super) fn remove(path: &Path) -> Result<()> {
             Err(err) if Instant::now() > deadline => {
                 return Err(err).with_context(|| format!("remove cgroup `{}`", path.display()));
             }
-            #[expect(clippy::disallowed_methods, reason = "the edge: the kernel buries killed processes in its own time")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the edge: the kernel buries killed processes in its own time"
+            )]
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     }

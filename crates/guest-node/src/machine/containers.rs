@@ -42,8 +42,9 @@ async fn prepare(site: &Site, ready: &Path) -> Result<()> {
     info!("importing the node image's container images, once");
     let began = Instant::now();
     // No VM of Proxmox has a number below 100.
-    let guest: Guest = serde_json::from_value(serde_json::json!({"vmid": 0, "run": "import", "uuid": "", "name": "import"}))
-        .context("importing guest")?;
+    let guest: Guest =
+        serde_json::from_value(serde_json::json!({"vmid": 0, "run": "import", "uuid": "", "name": "import"}))
+            .context("importing guest")?;
     let home = site.home(guest.vmid);
     super::forget(&home)?;
     let disk = super::disk(&home, &guest)?;
@@ -90,7 +91,9 @@ pub(super) fn give(ready: &Path, disk: &Path) -> Result<()> {
     }
     for database in ["io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db"] {
         let (from, to) = (ready.join(database), place.join(database));
-        std::fs::remove_file(&to).and_then(|()| std::fs::copy(&from, &to)).with_context(|| format!("copy `{database}`"))?;
+        std::fs::remove_file(&to)
+            .and_then(|()| std::fs::copy(&from, &to))
+            .with_context(|| format!("copy `{database}`"))?;
     }
     Ok(())
 }
@@ -105,7 +108,9 @@ mod test {
     fn blobs_are_shared_and_databases_are_each_disks_own() {
         let dir = tempfile::tempdir().unwrap();
         let (ready, disk) = (dir.path().join("ready"), dir.path().join("disk"));
-        for file in ["io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db", "blobs/a"] {
+        for file in
+            ["io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db", "blobs/a"]
+        {
             let file = ready.join(file);
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, "x").unwrap();

@@ -28,8 +28,8 @@ use tracing::{debug, info, warn};
 use self::agent::Agent;
 use crate::guest::Guest;
 use crate::image::NodeImage;
-use crate::init::{Boot, Purpose};
 use crate::init::line::{Order, Said};
+use crate::init::{Boot, Purpose};
 use crate::seed::Seed;
 
 /// Where guests come from and go to on this machine.
@@ -150,7 +150,8 @@ fn pid_file(home: &Path) -> PathBuf {
 /// The agent of a VM that runs, found by its state directory.
 pub fn running(state: &Path, vmid: u32) -> Result<Agent> {
     let file = pid_file(&state.join(vmid.to_string()));
-    let pid = std::fs::read_to_string(&file).with_context(|| format!("VM `{vmid}` does not run under `{}`", state.display()))?;
+    let pid = std::fs::read_to_string(&file)
+        .with_context(|| format!("VM `{vmid}` does not run under `{}`", state.display()))?;
     Ok(Agent::new(pid.trim().parse().context("pid file")?))
 }
 
@@ -197,15 +198,14 @@ async fn attend(
         tokio::select! {
             text = next => {
                 let Some(text) = text else { break };
-                match serde_json::from_str::<Said>(&text) {
-                    Ok(said) => {
-                        if let Err(err) = hear(site, guest, said, &mut line, tell, &mut why).await {
-                            warn!(vmid = guest.vmid, "{err:#}");
-                            why = format!("cannot start: {err:#}");
-                            line = None;
-                        }
-                    }
-                    Err(_) => debug!(vmid = guest.vmid, "{text}"),
+                let Ok(said) = serde_json::from_str::<Said>(&text) else {
+                    debug!(vmid = guest.vmid, "{text}");
+                    continue;
+                };
+                if let Err(err) = hear(site, guest, said, &mut line, tell, &mut why).await {
+                    warn!(vmid = guest.vmid, "{err:#}");
+                    why = format!("cannot start: {err:#}");
+                    line = None;
                 }
             }
             order = orders.recv(), if line.is_some() => match order {
@@ -216,7 +216,7 @@ async fn attend(
                 }
                 // Closing the line is the order: the leash takes the cards away, then kills.
                 Some(Power::Off) => {
-                    why = "powered off".to_owned();
+                    "powered off".clone_into(&mut why);
                     line = None;
                 }
                 None => line = None,

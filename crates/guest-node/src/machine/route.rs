@@ -28,9 +28,12 @@ pub(super) fn pair(cidrs: &[String], addresses: &[String]) -> Vec<(String, Strin
 
 /// Makes this network namespace a router, without routes of a former run.
 pub fn begin() {
-    for (name, value) in
-        [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1"), ("ipv4/conf/all/send_redirects", "0"), ("ipv4/conf/default/send_redirects", "0")]
-    {
+    for (name, value) in [
+        ("ipv4/ip_forward", "1"),
+        ("ipv6/conf/all/forwarding", "1"),
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/default/send_redirects", "0"),
+    ] {
         if let Err(err) = std::fs::write(format!("/proc/sys/net/{name}"), value) {
             warn!("setting `{name}`: {err}");
         }

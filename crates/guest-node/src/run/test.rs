@@ -66,7 +66,10 @@ impl Simulator {
     }
 
     async fn hears(&mut self) -> (String, Value) {
-        tokio::time::timeout(Duration::from_secs(20), self.posts.recv()).await.expect("an answer in time").expect("open")
+        tokio::time::timeout(Duration::from_secs(20), self.posts.recv())
+            .await
+            .expect("an answer in time")
+            .expect("open")
     }
 }
 
@@ -104,7 +107,8 @@ async fn a_guest_lives_as_the_hook_says() {
         assert_eq!(simulator.hears().await, ("/sim/guests/101/agent".to_owned(), up));
         assert_eq!(fs::read_to_string(home.join("seed/user-data")).unwrap(), "hello");
 
-        simulator.says(json!({"event": "agent-call", "vmid": 101, "run": "101-1", "call": "c7", "command": "guest-dance"}));
+        simulator
+            .says(json!({"event": "agent-call", "vmid": 101, "run": "101-1", "call": "c7", "command": "guest-dance"}));
         let (path, answer) = simulator.hears().await;
         assert_eq!(path, "/sim/guests/agent-calls/c7");
         assert_eq!(answer["error"]["class"], "CommandNotFound");
