@@ -21,7 +21,7 @@ mod fixture;
 
 pub use evidence::{Cause, Evidence, Read};
 pub use gather::{Sources, gather};
-pub use judge::{CHECKS, CheckInfo, judge};
+pub use judge::{CHECKS, CheckInfo, Of, judge};
 pub use page::check_pages;
 pub use report::{Check, Deselected, Outcome, Report, Severity, StepReport, Summary, Versions};
 pub use run::{Options, Progress, Run, run};

@@ -50,12 +50,17 @@ pub struct Run {
     pub report: Report,
 }
 
-/// Reads and judges. `progress` is told each part before it is read and each check before it is judged.
+/// Reads and judges. Without a management cluster only Proxmox is judged, the other checks are listed as deselected.
+/// `progress` is told each part before it is read and each check before it is judged.
 pub async fn run(options: &Options, now: Timestamp, mut progress: impl FnMut(Progress) + Send) -> Run {
     let evidence =
         gather_with(&options.sources, now, &mut |part, n, of| progress(Progress::Reading { part, n, of })).await;
     let mut n = 0;
-    let report = judge_with(&evidence, &options.selection, &mut |check| {
+    let selection = match options.sources.kube {
+        Some(_) => options.selection.clone(),
+        None => options.selection.clone().proxmox_only(),
+    };
+    let report = judge_with(&evidence, &selection, &mut |check| {
         n += 1;
         progress(Progress::Judging { check, n, of: CHECKS.len() });
     });

@@ -1,6 +1,6 @@
 //! Which checks are asked for.
 
-use crate::judge::CHECKS;
+use crate::judge::{CHECKS, CheckInfo, Of};
 
 /// Which checks are asked for: those that match `only` (all, when it is empty) and do not match `skip`.
 ///
@@ -9,6 +9,7 @@ use crate::judge::CHECKS;
 pub struct Selection {
     only: Vec<String>,
     skip: Vec<String>,
+    proxmox_only: bool,
 }
 
 /// A pattern that matches no check.
@@ -33,11 +34,21 @@ impl Selection {
             let steps: Vec<_> = crate::STEPS.iter().map(|step| step.id.as_str()).collect();
             return Err(BadSelection { pattern: pattern.clone(), steps: steps.join(", ") });
         }
-        Ok(Self { only, skip })
+        Ok(Self { only, skip, proxmox_only: false })
+    }
+
+    /// Of these only the checks that need no management cluster.
+    #[must_use]
+    pub fn proxmox_only(self) -> Self {
+        Self { proxmox_only: true, ..self }
     }
 
     /// Why the check is left out; `None`: it is asked for.
-    pub(crate) fn leaves_out(&self, id: &str) -> Option<String> {
+    pub(crate) fn leaves_out(&self, check: &CheckInfo) -> Option<String> {
+        let id = check.id;
+        if self.proxmox_only && check.of == Of::Cluster {
+            return Some("it needs a management cluster, and none was given".to_owned());
+        }
         if let Some(pattern) = self.skip.iter().find(|pattern| matches(pattern, id)) {
             return Some(format!("skipped by `{pattern}`"));
         }
@@ -84,8 +95,9 @@ mod test {
     #[test]
     fn skip_wins_over_only() {
         let selection = Selection::new(vec!["api".into()], vec!["api.clock-skew".into()]).unwrap();
-        assert_eq!(selection.leaves_out("api.quorate"), None);
-        assert_eq!(selection.leaves_out("api.clock-skew").unwrap(), "skipped by `api.clock-skew`");
-        assert_eq!(selection.leaves_out("network-storage.bridge").unwrap(), "only `api` was asked for");
+        let why = |id| selection.leaves_out(CHECKS.iter().find(|check| check.id == id).unwrap());
+        assert_eq!(why("api.quorate"), None);
+        assert_eq!(why("api.clock-skew").unwrap(), "skipped by `api.clock-skew`");
+        assert_eq!(why("network-storage.bridge").unwrap(), "only `api` was asked for");
     }
 }

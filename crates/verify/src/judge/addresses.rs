@@ -7,7 +7,7 @@ use ::api::IpConfig;
 use ipnet::IpNet;
 
 use super::verdict::{Tally, Verdict, need};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::{Cause, Evidence, Read};
 use crate::step::StepId;
 
@@ -21,6 +21,7 @@ pub(super) const ADDRESS_RANGE: CheckInfo = CheckInfo {
     matters: "A machine without an address is not made. With no address to spare a rolling update stands still at its \
               first machine. An endpoint inside a range is given to a machine one day.",
     fix: "Widen `addresses` in the ProxmoxCluster, or keep the endpoint out of it.",
+    of: Of::Cluster,
     needs: &[],
     judge: address_range,
 };

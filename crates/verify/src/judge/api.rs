@@ -1,7 +1,7 @@
 //! Step 1: Proxmox VE answers, and is in a state to do work.
 
 use super::verdict::{Tally, Verdict, need};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::{Cause, Evidence, Read, TrustSeen};
 use crate::step::StepId;
 
@@ -24,6 +24,7 @@ pub(super) const REACHABLE: CheckInfo = CheckInfo {
               failover and is one less to fall back on.",
     fix: "Check the URL (https://HOST:8006), name resolution, routes and firewalls between here and there, and on the \
           node that pveproxy runs: `systemctl status pveproxy`.",
+    of: Of::Proxmox,
     needs: &[],
     judge: reachable,
 };
@@ -73,6 +74,7 @@ pub(super) const TLS_CHAIN: CheckInfo = CheckInfo {
     fix: "Give the CA of Proxmox (/etc/pve/pve-root-ca.pem) or compare the fingerprint shown here with the one in the \
           web interface (Node, System, Certificates) and trust that. Renew with `pvenode acme cert renew` or \
           `pvecm updatecerts --force`.",
+    of: Of::Proxmox,
     needs: &["api.reachable"],
     judge: tls_chain,
 };
@@ -124,6 +126,7 @@ pub(super) const AUTHENTICATED: CheckInfo = CheckInfo {
     matters: "With credentials that Proxmox does not know, every call is refused.",
     fix: "Check the token's id (`user@realm!name`) and secret, that it has not expired and that its user is enabled: \
           `pveum user token list USER`. A secret is shown once, when the token is made.",
+    of: Of::Proxmox,
     needs: &["api.reachable", "api.tls-chain"],
     judge: authenticated,
 };
@@ -145,6 +148,7 @@ pub(super) const VERSION_SUPPORTED: CheckInfo = CheckInfo {
     matters: "Calls, privileges and texts change between versions; what was never tried may do something else.",
     fix: "Upgrade Proxmox VE to 8.4 or 9.x (`pve8to9` names what is in the way), or oxmox to a release that names \
           your version.",
+    of: Of::Proxmox,
     needs: &["api.authenticated"],
     judge: version_supported,
 };
@@ -175,6 +179,7 @@ pub(super) const QUORATE: CheckInfo = CheckInfo {
                of a QDevice or uneven votes are not seen.) One lost node away from no majority is a warning.",
     matters: "Without a majority Proxmox takes no writes: no machine can be made, changed, started or removed.",
     fix: "Bring nodes back, look at `pvecm status` on one of them and at corosync's network.",
+    of: Of::Proxmox,
     needs: &["api.authenticated"],
     judge: quorate,
 };
@@ -210,6 +215,7 @@ pub(super) const NODES_ONLINE: CheckInfo = CheckInfo {
                an error.",
     matters: "Machines on a node that is away cannot be reached, and no new ones can be placed there.",
     fix: "Bring the node back, or correct `allowedNodes` in the ProxmoxCluster (and in ProxmoxMachineTemplates).",
+    of: Of::Proxmox,
     needs: &["api.authenticated"],
     judge: nodes_online,
 };
@@ -258,6 +264,7 @@ pub(super) const CLOCK_SKEW: CheckInfo = CheckInfo {
     matters: "Tickets, tokens of clusters and certificates have dates; logs of both sides can only be compared when \
               the clocks agree.",
     fix: "Check `chronyc tracking` (or `timedatectl`) on the node and here.",
+    of: Of::Proxmox,
     needs: &["api.reachable"],
     judge: clock_skew,
 };

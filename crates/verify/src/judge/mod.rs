@@ -42,9 +42,20 @@ pub struct CheckInfo {
     pub matters: &'static str,
     /// What to do when it does not pass.
     pub fix: &'static str,
+    /// What it is about.
+    pub of: Of,
     /// Earlier checks without which it means nothing.
     needs: &'static [&'static str],
     judge: fn(&Evidence) -> Verdict,
+}
+
+/// What a check is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Proxmox VE, with or without a cluster on it.
+    Proxmox,
+    /// A cluster on it: it needs the management cluster.
+    Cluster,
 }
 
 /// All checks, causes before effects.
@@ -92,7 +103,7 @@ pub(crate) fn judge_with(evidence: &Evidence, selection: &Selection, tell: &mut 
         tell(info.id);
         let root = info.needs.iter().find_map(|need| roots.get(need));
         let verdict = match root {
-            Some(root) => Verdict::blocked(*root, "means nothing while that fails"),
+            Some(root) => Verdict::blocked(*root, format!("means nothing while `{root}` fails")),
             None => (info.judge)(evidence),
         };
         match (root, &verdict.says) {
@@ -100,7 +111,7 @@ pub(crate) fn judge_with(evidence: &Evidence, selection: &Selection, tell: &mut 
             (None, Says::Failed(Severity::Error)) => _ = roots.insert(info.id, info.id),
             (None, _) => {}
         }
-        match selection.leaves_out(info.id) {
+        match selection.leaves_out(info) {
             Some(why) => deselected.push(Deselected { id: info.id.to_owned(), why }),
             None => checks.push((info, verdict)),
         }

@@ -1,7 +1,7 @@
 //! Step 2: bridges, and the door of the workload cluster.
 
 use super::verdict::{Tally, Verdict, need};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::{Cause, Evidence, Read};
 use crate::step::StepId;
 
@@ -14,6 +14,7 @@ pub(super) const BRIDGE: CheckInfo = CheckInfo {
     matters: "A VM whose bridge is missing does not start; on the wrong network it never joins.",
     fix: "Create the bridge on the node (System, Network) and apply, correct `bridge` in the template, or narrow \
           `allowedNodes`.",
+    of: Of::Cluster,
     needs: &["api.authenticated"],
     judge: bridge,
 };
@@ -68,6 +69,7 @@ pub(super) const ENDPOINT_ANSWERS: CheckInfo = CheckInfo {
     matters: "Nodes join through this address, and everything that manages the cluster uses it.",
     fix: "Check that the address is free and routed, that what holds it (kube-vip, keepalived, a load balancer) runs on \
           the control plane, and that no firewall stands between.",
+    of: Of::Cluster,
     needs: &[],
     judge: endpoint_answers,
 };

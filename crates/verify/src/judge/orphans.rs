@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pve_types::Vmid;
 
 use super::verdict::{Tally, Verdict, need};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::{Evidence, Read};
 use crate::step::StepId;
 
@@ -59,6 +59,7 @@ pub(super) const NO_ORPHANS: CheckInfo = CheckInfo {
     matters: "A VM without its machine is never removed: it takes memory, disk and perhaps an address that is given \
               again.",
     fix: "Make sure that no other management cluster owns it. Then destroy it: `qm stop ID && qm destroy ID --purge`.",
+    of: Of::Cluster,
     needs: &["api.authenticated"],
     judge: no_orphans,
 };
@@ -96,6 +97,7 @@ pub(super) const NO_DUPLICATES: CheckInfo = CheckInfo {
     matters: "Two VMs with one identity take each other's address and confuse the cluster that they join.",
     fix: "Compare with `virtualMachineID` and `providerID` of the ProxmoxMachine and destroy the other one. A copy made \
           by hand keeps the mark: remove the last line of its notes.",
+    of: Of::Proxmox,
     needs: &["api.authenticated"],
     judge: no_duplicates,
 };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ::api::ProxmoxMachineSpec;
 
 use super::verdict::{Tally, Verdict, need};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::Evidence;
 use crate::step::StepId;
 
@@ -18,6 +18,7 @@ pub(super) const PRIVILEGES: CheckInfo = CheckInfo {
     matters: "A missing privilege shows when the one call that needs it is made: perhaps only at deletion.",
     fix: "Give the named privilege on the named path to the token and, where the token has separate privileges, to its \
           user, too: `pveum acl modify PATH --tokens 'USER!TOKEN' --roles ROLE`.",
+    of: Of::Proxmox,
     needs: &["api.authenticated"],
     judge: privileges,
 };

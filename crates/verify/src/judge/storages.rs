@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pve_types::{NodeName, StorageId};
 
 use super::verdict::{Tally, Verdict};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::{Evidence, NodeStorage};
 use crate::step::StepId;
 
@@ -22,6 +22,7 @@ pub(super) const ISO_STORAGE: CheckInfo = CheckInfo {
     matters: "A machine gets its bootstrap data as an ISO image. Without such a storage its VM is never started.",
     fix: "Add `iso` to the content of a storage that the node has (Datacenter, Storage, Edit), e.g. \
           `pvesm set local --content iso,vztmpl,backup`.",
+    of: Of::Proxmox,
     needs: &["api.authenticated"],
     judge: iso_storage,
 };
@@ -100,6 +101,7 @@ pub(super) const IMAGE_STORAGE: CheckInfo = CheckInfo {
                is a warning: its clones cannot leave its node.",
     matters: "A clone fails where its storage is not, does not work, or takes no disks.",
     fix: "Name a storage that all allowed nodes have, add `images` to its content, or narrow `allowedNodes`.",
+    of: Of::Cluster,
     needs: &["api.authenticated"],
     judge: image_storage,
 };
@@ -172,6 +174,7 @@ pub(super) const FREE_SPACE: CheckInfo = CheckInfo {
                that take them. Less than 20 % is a warning, less than 5 % an error.",
     matters: "A full storage stops guests that write to it, not only new machines.",
     fix: "Remove what is not needed (unused disks, old images, snapshots), grow the storage, or name another.",
+    of: Of::Proxmox,
     needs: &["api.authenticated"],
     judge: free_space,
 };

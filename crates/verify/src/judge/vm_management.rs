@@ -4,7 +4,7 @@ use ::api::ProxmoxMachineSpec;
 use pve_types::Vmid;
 
 use super::verdict::{Says, Tally, Verdict, need};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::{Cause, Evidence, GuestSettings, MachineSeen, Read};
 use crate::step::StepId;
 
@@ -19,6 +19,7 @@ pub(super) const TEMPLATE: CheckInfo = CheckInfo {
     matters: "Everything that a machine is comes from its template; a wrong one shows only after minutes, in the guest.",
     fix: "Correct `templateID` and `sourceNode`, or `templateSelector.matchTags`; convert the VM with `qm template`; \
           `qm set ID --agent enabled=1`; remove a cloud-init drive with `qm set ID --delete ide2`.",
+    of: Of::Cluster,
     needs: &["api.authenticated"],
     judge: template,
 };
@@ -108,6 +109,7 @@ pub(super) const AGENT_ANSWERS: CheckInfo = CheckInfo {
     looks_at: "Pings the guest agent of each running machine, save those whose spec skips it.",
     matters: "Addresses by DHCP and the end of cloud-init are learnt from it; shutting down in order needs it, too.",
     fix: "Install qemu-guest-agent in the template and start it, and switch it on: `qm set ID --agent enabled=1`.",
+    of: Of::Cluster,
     needs: &["api.authenticated"],
     judge: agent_answers,
 };
@@ -151,6 +153,7 @@ pub(super) const NODES_READY: CheckInfo = CheckInfo {
     matters: "That a VM runs says little; that its node is Ready says that network, runtime and kubelet work.",
     fix: "Look at the node's `Ready` condition and at cloud-init's log in the guest (/var/log/cloud-init-output.log). A \
           node that is not Ready right after joining often lacks a CNI.",
+    of: Of::Cluster,
     needs: &["network-storage.endpoint-answers"],
     judge: nodes_ready,
 };
@@ -199,6 +202,7 @@ pub(super) const SEED_REMOVED: CheckInfo = CheckInfo {
     fix: "The controller removes it when the node has joined: look at the ProxmoxMachine's conditions and at \
           Datastore.Allocate on that storage. By hand: eject it (`qm set ID --ide0 none,media=cdrom`), then \
           `pvesm free VOLUME`.",
+    of: Of::Cluster,
     needs: &["api.authenticated", "network-storage.endpoint-answers"],
     judge: seed_removed,
 };

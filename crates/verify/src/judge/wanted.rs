@@ -5,7 +5,7 @@ use pve_types::Vmid;
 use super::orphans::Mark;
 use super::verdict::{Tally, Verdict, need};
 use super::vm_management::{machines, vmid};
-use super::{CheckInfo, scope};
+use super::{CheckInfo, Of, scope};
 use crate::evidence::{Evidence, Guest, GuestSettings, MachineSeen};
 use crate::step::StepId;
 
@@ -20,6 +20,7 @@ pub(super) const MACHINES_HAVE_VMS: CheckInfo = CheckInfo {
               and nothing will be done to it any more.",
     fix: "Look at the ProxmoxMachine's conditions. A VM that was destroyed is replaced by Cluster API (MachineHealthCheck \
           or `kubectl delete machine`); a changed name or mark can be put back by hand.",
+    of: Of::Cluster,
     needs: &["api.authenticated"],
     judge: machines_have_vms,
 };

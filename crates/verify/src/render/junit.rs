@@ -54,7 +54,12 @@ fn status(check: &Check) -> TestCaseStatus {
         }
         Outcome::Blocked | Outcome::Unread => {
             let mut status = TestCaseStatus::skipped();
-            let by = check.blocked_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+            let by = check
+                .blocked_by
+                .as_ref()
+                .filter(|by| !check.message.contains(*by))
+                .map(|by| format!(" by {by}"))
+                .unwrap_or_default();
             status.set_message(format!("{}{by}: {}", check.word(), check.message));
             status
         }

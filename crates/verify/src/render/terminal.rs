@@ -49,7 +49,12 @@ fn name(check: &Check) -> &str {
 
 fn row(check: &Check, column: usize, width: usize, paint: Paint, out: &mut String) {
     let head = format!("  {} {:<7} {:<column$}  ", check.sign(), check.word(), name(check));
-    let by = check.blocked_by.as_ref().map(|by| format!("by {by}: ")).unwrap_or_default();
+    let by = check
+        .blocked_by
+        .as_ref()
+        .filter(|by| !check.message.contains(*by))
+        .map(|by| format!("by {by}: "))
+        .unwrap_or_default();
     let message = format!("{by}{}", check.message);
     let indent = head.chars().count();
     // On a narrow terminal the message goes below, so that it has room.

@@ -5,9 +5,9 @@ use pve::{Auth, ClientConfig, Trust};
 use pve_sim::{Options, Running, Sim};
 use verify::{Evidence, Outcome, Report, Selection, Sources, gather, judge};
 
-const TOKEN: &str = "capi@pve!oxmox";
+pub(crate) const TOKEN: &str = "capi@pve!oxmox";
 
-fn sources(url: &str, trust: Trust, secret: &str) -> Sources {
+pub(crate) fn sources(url: &str, trust: Trust, secret: &str) -> Sources {
     let urls = vec![url.parse().unwrap()];
     let auth = Auth::Token { id: TOKEN.to_owned(), secret: secret.to_owned().into() };
     let mut config = ClientConfig::new(urls.clone(), auth);
@@ -25,15 +25,15 @@ fn sources(url: &str, trust: Trust, secret: &str) -> Sources {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a real certificate and a real clock are looked at")]
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-async fn sim() -> Running {
+pub(crate) async fn sim() -> Running {
     Sim::start(Options::default()).await.unwrap()
 }
 
-fn trusting(sim: &Running) -> Trust {
+pub(crate) fn trusting(sim: &Running) -> Trust {
     Trust::Fingerprint(sim.fingerprint().parse().unwrap())
 }
 

@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::all;
 use crate::evidence::Evidence;
 use crate::fixture::healthy;
+use crate::judge::judge;
 use crate::report::Outcome;
+use crate::selection::Selection;
 
 /// Paths of all known parts in saved evidence.
 fn parts(at: &Value, path: &str, found: &mut Vec<String>) {
@@ -75,7 +77,11 @@ fn with_nothing_read_nothing_passes() {
 #[test]
 fn without_a_management_cluster_proxmox_alone_is_judged() {
     let management = all_parts().into_iter().filter(|path| !path.starts_with("/proxmox")).collect::<Vec<_>>();
-    let report = all(&without(&management, "not-asked"));
+    let evidence = without(&management, "not-asked");
+    let report = judge(&evidence, &Selection::all().proxmox_only());
+    assert_eq!(report.exit_code(), 0);
+    assert_eq!(report.summary.deselected, 10);
+    let report = all(&evidence);
     let passed: Vec<&str> =
         report.checks().filter(|check| check.outcome == Outcome::Passed).map(|check| check.id.as_str()).collect();
     for id in [
