@@ -1,1 +1,15 @@
-//! Tests against the real binary, a real API server and a simulated Proxmox.
+//! Tests against the real binary, a real API server and a simulated Proxmox VE.
+//!
+//! [`Stage`] is the set: control plane, simulator, and the `oxmox` binary as its own process under its own
+//! ServiceAccount. Cluster API's part is played by the test ([`Stage::machine`], [`Stage::joined`]), so that a story
+//! takes seconds; the demo runs the real managers.
+
+mod binary;
+mod play;
+mod simulator;
+mod stage;
+
+pub use binary::binary;
+pub use play::MachineWish;
+pub use simulator::Simulator;
+pub use stage::{Stage, StageOptions};

@@ -84,7 +84,6 @@ pub struct ApiEndpoint {
     #[schemars(length(min = 1, max = 512))]
     pub host: String,
     /// Port, 1 to 65535.
-    #[serde(default)]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
 }

@@ -174,6 +174,10 @@ fn written(addresses: &BTreeMap<u8, Vec<IpAddr>>) -> BTreeMap<String, Vec<IpAddr
 
 /// Events and logs: each reason once, not each pass.
 async fn tell(ctx: &Context, scope: &Scope, note: &Note) {
+    // what started the task was told
+    if matches!(note, Note::TaskRuns(_)) {
+        return;
+    }
     let old = scope.machine.status.as_ref().and_then(|status| {
         status.conditions.iter().find(|condition| condition.type_ == "Ready").map(|c| (c.reason.clone(), c.message.clone()))
     });
@@ -186,9 +190,7 @@ async fn tell(ctx: &Context, scope: &Scope, note: &Note) {
         Severity::Info => tracing::info!(machine = %name, %reason, "{message}"),
         Severity::Warning => tracing::warn!(machine = %name, %reason, "{message}"),
     }
-    if !matches!(note, Note::TaskRuns(_)) {
-        ctx.event(&scope.machine, note.severity(), &reason, &message).await;
-    }
+    ctx.event(&scope.machine, note.severity(), &reason, &message).await;
 }
 
 /// Nothing is written where nothing changed.

@@ -58,10 +58,10 @@ pub fn network_config(
 
 fn default_route(pool: &Pool) -> nocloud::Route {
     nocloud::Route {
-        // `default` of both families in one file would be ambiguous
-        to: if pool.gateway.is_ipv4() { "0.0.0.0/0".into() } else { "::/0".into() },
+        to: "default".into(),
         via: Some(pool.gateway.to_string()),
-        metric: pool.metric,
+        // cloud-init 22.4 turns an IPv6 default route that has a metric into one to ::/64
+        metric: pool.metric.filter(|_| pool.gateway.is_ipv4()),
         table: None,
     }
 }

@@ -18,14 +18,14 @@ pub(crate) fn domains(_: &mut World, _: &Call<'_>) -> Outcome {
 
 /// The paths that the answer of `/access/permissions` looks at.
 fn paths(world: &World) -> Vec<String> {
-    let fixed =
-        ["/", "/access", "/access/groups", "/access/realm", "/nodes", "/pool", "/sdn", "/storage", "/vms", "/mapping"];
+    let fixed = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
     let mut paths: Vec<String> = fixed.iter().map(|p| (*p).to_owned()).collect();
     paths.extend(world.access.acl.iter().map(|e| e.path.clone()));
-    paths.extend(world.nodes.iter().map(|n| format!("/nodes/{}", n.name)));
-    paths.extend(world.storages.keys().map(|s| format!("/storage/{s}")));
-    paths.extend(world.pools.keys().map(|p| format!("/pool/{p}")));
-    paths.extend(world.guests.keys().map(|v| format!("/vms/{v}")));
+    for (id, pool) in &world.pools {
+        paths.push(format!("/pool/{id}"));
+        paths.extend(pool.vms.iter().map(|v| format!("/vms/{v}")));
+        paths.extend(pool.storages.iter().map(|s| format!("/storage/{s}")));
+    }
     paths.sort();
     paths.dedup();
     paths
@@ -92,7 +92,9 @@ pub(crate) fn users(world: &mut World, call: &Call<'_>) -> Outcome {
             let mut row = user_row(id, user);
             if call.flag("full") {
                 row["groups"] = json!(user.groups.iter().cloned().collect::<Vec<_>>().join(","));
-                row["tokens"] = user.tokens.iter().map(|(id, t)| token_row(id, t)).collect();
+                let tokens: serde_json::Map<_, _> =
+                    user.tokens.iter().map(|(id, t)| (id.clone(), token_info(id, t))).collect();
+                row["tokens"] = if tokens.is_empty() { Value::Null } else { Value::Object(tokens) };
             }
             row
         })
@@ -176,9 +178,8 @@ pub(crate) fn update_user(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn delete_user(world: &mut World, call: &Call<'_>) -> Outcome {
     let userid = call.str("userid");
-    if world.access.users.remove(userid).is_none() {
-        return Err(Fail::die(format!("delete user failed: no such user ('{userid}')")).into());
-    }
+    // Deleting somebody who isn't there is no failure.
+    world.access.users.remove(userid);
     let tokens = format!("{userid}!");
     world.access.acl.retain(|e| e.ugid != userid && !e.ugid.starts_with(&tokens));
     now(Value::Null)
@@ -223,7 +224,14 @@ pub(crate) fn create_token(world: &mut World, call: &Call<'_>) -> Outcome {
         expire: call.number("expire").unwrap_or(0),
         comment: call.get("comment").map(str::to_owned),
     };
-    let info = token_info(id, &token);
+    // Here privsep comes back as it was sent, as text, and what wasn't sent not at all.
+    let mut info = json!({"privsep": if token.privsep { "1" } else { "0" }});
+    if token.expire != 0 {
+        info["expire"] = json!(token.expire);
+    }
+    if let Some(comment) = &token.comment {
+        info["comment"] = json!(comment);
+    }
     user.tokens.insert(id.to_owned(), token);
     now(json!({"full-tokenid": format!("{userid}!{id}"), "value": secret, "info": info}))
 }
@@ -244,6 +252,7 @@ pub(crate) fn update_token(world: &mut World, call: &Call<'_>) -> Outcome {
     if let Some(fresh) = fresh {
         token.secret.clone_from(&fresh);
         info["value"] = json!(fresh);
+        info["full-tokenid"] = json!(format!("{}!{}", call.str("userid"), call.str("tokenid")));
     }
     now(info)
 }

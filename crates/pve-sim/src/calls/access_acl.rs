@@ -47,6 +47,15 @@ pub(crate) fn group(world: &mut World, call: &Call<'_>) -> Outcome {
     now(data)
 }
 
+pub(crate) fn update_group(world: &mut World, call: &Call<'_>) -> Outcome {
+    let id = call.str("groupid");
+    let Some(comment) = world.access.groups.get_mut(id) else {
+        return Err(Fail::die(format!("update group failed: group '{id}' does not exist")).into());
+    };
+    call.str("comment").clone_into(comment);
+    now(Value::Null)
+}
+
 pub(crate) fn delete_group(world: &mut World, call: &Call<'_>) -> Outcome {
     let id = call.str("groupid");
     if world.access.groups.remove(id).is_none() {
@@ -163,7 +172,9 @@ pub(crate) fn update_acl(world: &mut World, call: &Call<'_>) -> Outcome {
         whom.extend(words(name).into_iter().map(|id| (subject, id)));
     }
     if whom.is_empty() {
-        return Err(Fail::param("groups", "either 'users', 'groups' or 'tokens' is required.").into());
+        let text = "either 'users', 'groups' or 'tokens' is required.";
+        let all = ["groups", "tokens", "users"].map(|name| (name.to_owned(), text.to_owned()));
+        return Err(Fail::params(all.into()).into());
     }
     for role in words("roles") {
         if !world.access.roles.contains_key(&role) {

@@ -48,7 +48,17 @@ const COMMANDS: &[&str] = &[
 ];
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
-    now(names("name", COMMANDS))
+    let more = ["exec", "exec-status", "file-read", "file-write", "set-user-password"];
+    let mut all: Vec<&str> = COMMANDS.iter().copied().chain(more).collect();
+    all.sort_unstable();
+    now(names("name", &all))
+}
+
+/// Whether the agent of a running VM answers.
+pub(crate) fn is_up(world: &World, guest: &Guest) -> bool {
+    let Some(run) = &guest.run else { return false };
+    let paper = || !world.hook.attached() && world.agent_after.is_some_and(|s| world.now >= run.since + s);
+    guest.agent_enabled() && !run.paused && run.agent_up.unwrap_or_else(paper)
 }
 
 /// Whether the agent can be asked at all.
@@ -58,12 +68,10 @@ fn reach<'w>(world: &'w World, call: &Call<'_>) -> Result<Result<&'w Guest, Done
     if guest.get("agent").is_none() {
         return Err(Fail::die("No QEMU guest agent configured"));
     }
-    let Some(run) = &guest.run else {
+    if !guest.running() {
         return Err(Fail::die(format!("VM {} is not running", guest.vmid)));
-    };
-    let paper = || !world.hook.attached() && world.agent_after.is_some_and(|s| world.now >= run.since + s);
-    let up = guest.agent_enabled() && !run.paused && run.agent_up.unwrap_or_else(paper);
-    if up {
+    }
+    if is_up(world, guest) {
         return Ok(Ok(guest));
     }
     // The server pings for three seconds first.

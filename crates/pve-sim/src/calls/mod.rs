@@ -185,6 +185,7 @@ pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/access/groups") => access_acl::groups,
         ("POST", "/access/groups") => access_acl::create_group,
         ("GET", "/access/groups/{groupid}") => access_acl::group,
+        ("PUT", "/access/groups/{groupid}") => access_acl::update_group,
         ("DELETE", "/access/groups/{groupid}") => access_acl::delete_group,
         ("GET", "/access/roles") => access_acl::roles,
         ("POST", "/access/roles") => access_acl::create_role,

@@ -32,9 +32,6 @@ fn row(world: &World, guest: &Guest) -> Map<String, Value> {
             row[format!("pressure{key}some")] = json!(0);
             row[format!("pressure{key}full")] = json!(0);
         }
-    } else {
-        row["diskread"] = json!(0);
-        row["diskwrite"] = json!(0);
     }
     for key in ["lock", "tags"] {
         if let Some(value) = guest.get(key) {
@@ -61,6 +58,7 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
         .map(|g| {
             let mut row = row(world, g);
             if call.flag("full") {
+                row.insert("qmpstatus".to_owned(), json!("stopped"));
                 running_details(&mut row, g);
             }
             Value::Object(row)
@@ -89,7 +87,9 @@ fn running_details(row: &mut Map<String, Value>, guest: &Guest) {
         .filter(|k| is_net_key(k))
         .map(|k| (format!("tap{}i{}", guest.vmid, &k[3..]), json!({"netin": 0, "netout": 0})))
         .collect();
-    row.insert("nics".to_owned(), Value::Object(nics));
+    if !nics.is_empty() {
+        row.insert("nics".to_owned(), Value::Object(nics));
+    }
     let blocks: Map<String, Value> =
         guest.config.keys().filter(|k| is_drive_key(k)).map(|k| (k.clone(), block_statistics())).collect();
     row.insert("blockstat".to_owned(), Value::Object(blocks));
@@ -117,10 +117,6 @@ pub(crate) fn current(world: &mut World, call: &Call<'_>) -> Outcome {
     let mut row = row(world, guest);
     row.entry("qmpstatus").or_insert_with(|| json!("stopped"));
     running_details(&mut row, guest);
-    if guest.run.is_none() {
-        row.remove("diskread");
-        row.remove("diskwrite");
-    }
     let ha = match world.cluster.ha.get(&format!("vm:{}", guest.vmid)) {
         Some(resource) => json!({"managed": 1, "state": resource.state}),
         None => json!({"managed": 0}),

@@ -91,7 +91,8 @@ fn wrapped(format: Format, body: &Value, connection: Connection) -> Response<Bod
 /// A failure. Bare ones have their text as body, those of credentials none.
 pub(crate) fn failure(format: Option<Format>, fail: &Fail) -> Response<Body> {
     let Some(format) = format.filter(|_| !fail.bare) else {
-        let silent = fail.status == 401 || fail.status == 403 || (595..600).contains(&fail.status);
+        let unknown_verb = fail.message.starts_with("method '");
+        let silent = fail.status == 401 || fail.status == 403 || (595..600).contains(&fail.status) || unknown_verb;
         let body = (!silent).then(|| ("", fail.message.clone()));
         return answer(fail.status, &fail.message, body, Connection::Close);
     };

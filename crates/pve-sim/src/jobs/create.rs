@@ -78,7 +78,6 @@ fn build(world: &mut World, upid: &str, create: &Create, made: &mut Vec<Volume>)
         config.insert(key.clone(), stored);
     }
     config.entry("boot".to_owned()).or_insert_with_key(|_| default_boot(&asked));
-    config.entry("memory".to_owned()).or_insert_with(|| "512".to_owned());
     let machine = world.chance.uuid();
     config.entry("smbios1".to_owned()).or_insert_with(|| format!("uuid={machine}"));
     let generation = world.chance.uuid();

@@ -126,6 +126,12 @@ pub(crate) fn shutdown(world: &mut World, upid: &str, mut down: Shutdown) -> Nex
     }
     let Some(until) = down.until else {
         down.until = Some(world.now + down.timeout);
+        let silent =
+            world.guests.get(&vmid).is_some_and(|g| g.agent_enabled() && !crate::calls::agent::is_up(world, g));
+        if silent {
+            let text = format!("VM {vmid} qga command 'guest-ping' failed - got timeout");
+            world.log(upid, format!("QEMU Guest Agent is not running - {text}"));
+        }
         if !told(world, vmid, "shutdown") {
             let what = if down.again { "reboot" } else { "shutdown" };
             down.paper_done = Some(world.now + world.pace.of(what));

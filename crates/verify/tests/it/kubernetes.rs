@@ -30,7 +30,7 @@ fn server(answers: &[(&str, Value)]) -> kube::Client {
 
 const INFRA: &str = "infrastructure.cluster.x-k8s.io/v1alpha2";
 
-fn list(api: &str, kind: &str, items: Value) -> Value {
+fn list(api: &str, kind: &str, items: &Value) -> Value {
     json!({"apiVersion": api, "kind": format!("{kind}List"), "metadata": {}, "items": items})
 }
 
@@ -66,20 +66,20 @@ fn world() -> Vec<(String, Value)> {
             json!({"major": "1", "minor": "36", "gitVersion": "v1.36.3", "gitCommit": "",
             "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}),
         ),
-        (format!("{namespaced}/proxmoxclusters"), list(INFRA, "ProxmoxCluster", json!([cluster]))),
-        (format!("{namespaced}/proxmoxmachines"), list(INFRA, "ProxmoxMachine", json!([]))),
-        (machines.to_owned(), list("meta.k8s.io/v1", "PartialObjectMetadata", json!([]))),
+        (format!("{namespaced}/proxmoxclusters"), list(INFRA, "ProxmoxCluster", &json!([cluster]))),
+        (format!("{namespaced}/proxmoxmachines"), list(INFRA, "ProxmoxMachine", &json!([]))),
+        (machines.to_owned(), list("meta.k8s.io/v1", "PartialObjectMetadata", &json!([]))),
         (
             format!("{namespaced}/proxmoxmachinetemplates"),
-            list(INFRA, "ProxmoxMachineTemplate", json!([template, other])),
+            list(INFRA, "ProxmoxMachineTemplate", &json!([template, other])),
         ),
         (
             "/apis/cluster.x-k8s.io/v1beta2/namespaces/default/machinedeployments".to_owned(),
-            list("cluster.x-k8s.io/v1beta2", "MachineDeployment", json!([deployment])),
+            list("cluster.x-k8s.io/v1beta2", "MachineDeployment", &json!([deployment])),
         ),
         (
             "/apis/controlplane.cluster.x-k8s.io/v1beta2/namespaces/default/kubeadmcontrolplanes".to_owned(),
-            list("controlplane.cluster.x-k8s.io/v1beta2", "KubeadmControlPlane", json!([])),
+            list("controlplane.cluster.x-k8s.io/v1beta2", "KubeadmControlPlane", &json!([])),
         ),
     ];
     let (core, core_kinds) = discovered("cluster.x-k8s.io", "MachineDeployment", "machinedeployments");

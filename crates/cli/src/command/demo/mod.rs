@@ -1,0 +1,127 @@
+//! `oxmox demo`: all of it on a simulated Proxmox VE, with real Kubernetes and real nodes.
+//!
+//! ```text
+//!   prepare (no root)      tools and node image, cached
+//!      │
+//!   leash (root)           private namespaces with no way out; one SIGKILL ends everything in them
+//!      │
+//!   story                  simulator, guests, management cluster, quickstart, scaling, repair, verify, clean end
+//! ```
+
+mod outside;
+mod prepare;
+mod proxmox;
+mod say;
+mod set;
+mod stages;
+mod story;
+mod workload;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus};
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use testkit::leash::{self, Scope};
+
+/// What the leash is called.
+const LEASH: &str = "oxmox-demo";
+
+/// Show everything on a simulated Proxmox VE, with real Kubernetes. Needs root for the part with real nodes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    oxmox demo               the whole story, to its clean end\n  \
+    oxmox demo --keep        stop before the end and leave everything running\n  \
+    oxmox demo shell         a shell in there, with kubectl and KUBECONFIG set\n  \
+    oxmox demo clean         end what is left running, remove what it left")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Run {
+    /// Stop before the cluster is deleted; leave everything running.
+    #[arg(long)]
+    keep: bool,
+    /// Where logs, reports and the nodes' files go.
+    #[arg(long, default_value = "target/demo", value_name = "DIRECTORY")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the tools and the node image, and nothing else. Needs no root.
+    Prepare,
+    /// Open a shell in the running demo, with kubectl and KUBECONFIG set; or run a command there.
+    Shell {
+        /// The command; a shell if none is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// End what is left running of a demo, and remove what it left.
+    Clean,
+    /// The story itself, inside the private namespaces.
+    #[command(hide = true)]
+    Inside {
+        #[arg(long)]
+        image: PathBuf,
+    },
+    /// Holds the leash of a demo that is kept.
+    #[command(hide = true)]
+    Hold {
+        #[arg(long)]
+        image: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        None => {
+            let image = prepare::prepare()?;
+            block_on(outside::run(&args.run, &image)).map(exit_code)
+        }
+        Some(Command::Prepare) => prepare::prepare().map(|_| ExitCode::SUCCESS),
+        Some(Command::Inside { image }) => super::block_on(story::tell(args.run, image)),
+        Some(Command::Hold { image }) => block_on(outside::hold(&args.run, &image)).map(exit_code),
+        Some(Command::Shell { command }) => block_on(outside::shell(&args.run, command)).map(exit_code),
+        Some(Command::Clean) => {
+            for line in leash::clean(&Scope::Everything)? {
+                say::line(&line);
+            }
+            if args.run.dir.exists() {
+                std::fs::remove_dir_all(&args.run.dir)
+                    .with_context(|| format!("remove `{}`", args.run.dir.display()))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The hidden first process on the leash.
+pub(crate) fn init(args: &InitArgs) -> Result<ExitCode> {
+    block_on(leash::init(&args.command)).map(exit_code)
+}
+
+/// On this very thread: children die with the thread that started them.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(work)
+}
+
+/// As a shell would say it: 128 and the number of the signal.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

@@ -1,0 +1,197 @@
+//! The set: network, simulator, guests, management cluster, manager.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use testkit::capi::{self, ClusterApi};
+use testkit::{
+    ControlPlane, NotYet, Options, Process, ProcessSpec, Tool, Tools, eventually, service_account_kubeconfig,
+};
+use tokio::net::{TcpStream, UnixListener};
+
+use super::outside::SIM_SOCKET;
+use super::say::Stages;
+
+/// The bridge that stands for vmbr0 of all three nodes, and the router's address on it.
+const BRIDGE: &str = "vmbr0";
+const GATEWAY: &str = "10.10.10.1/24";
+/// Where the chart puts the manager.
+const NAMESPACE: &str = "oxmox-system";
+const ACCOUNT: &str = "oxmox-capi";
+/// The provider's token.
+pub(super) const TOKEN: &str = "capi@pve!oxmox";
+
+/// What runs. Dropped, all of it is killed; what lies in the namespaces goes with them.
+pub(super) struct Set {
+    pub(super) dir: PathBuf,
+    pub(super) tools: PathBuf,
+    pub(super) plane: ControlPlane,
+    pub(super) sim: Simulator,
+    pub(super) processes: Vec<Process>,
+    pub(super) capi: ClusterApi,
+}
+
+/// The simulator, as it says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Simulator {
+    pub(super) url: String,
+    pub(super) control: String,
+    pub(super) fingerprint: String,
+    pub(super) root_password: String,
+    pub(super) secret: String,
+    pub(super) ca_file: PathBuf,
+}
+
+impl Set {
+    /// Starts everything, one after the other.
+    pub(super) async fn start(dir: &Path, image: &Path, stages: &mut Stages) -> Result<Self> {
+        stages.begin("a simulated Proxmox VE: three nodes, shared and local storage, one template");
+        network()?;
+        let mut processes = Vec::new();
+        let sim = simulator(dir, &mut processes, stages).await?;
+        let guests = ProcessSpec::new("guest-node", beside("guest-node")?, dir.join("guest-node.log"))
+            .args(["run", "--sim", &sim.control])
+            .arg("--image")
+            .arg(image)
+            .arg("--state")
+            .arg(dir.join("nodes"))
+            .start()?;
+        processes.push(guests);
+        tokio::spawn(relay(dir.join(SIM_SOCKET), sim.url.trim_start_matches("https://").trim_end_matches('/').to_owned()));
+        stages.note(&format!("answers at {}; VMs that it starts become real nodes", sim.url));
+
+        stages.begin("a management cluster: etcd, API server, controllers, Cluster API, oxmox");
+        let all = Tools::ensure(&Tool::ALL, &|_| {})?;
+        let mut options = Options::on_loopback(dir.join("management"))?;
+        options.service_cidr = "10.95.0.0/16".parse().context("the management cluster's Services")?;
+        let plane = ControlPlane::start(&all, options).await?;
+        stages.note("API server is ready");
+        let capi = ClusterApi::start(&plane, &all, &capi::Options::default()).await?;
+        stages.note("Cluster API v1.14.2 is ready: core, kubeadm bootstrap, kubeadm control plane");
+        manager(dir, &plane, &sim, &mut processes).await?;
+        stages.note("oxmox runs under the ServiceAccount and RBAC of its chart");
+        let tools = testkit::cache_dir()?.join("tools/demo");
+        Ok(Self { dir: dir.to_owned(), tools, plane, sim, processes, capi })
+    }
+
+    /// An error with the log's end if something that should run has ended.
+    pub(super) fn must_run(&mut self) -> Result<()> {
+        self.processes.iter_mut().try_for_each(Process::must_run)?;
+        self.plane.must_run()?;
+        self.capi.must_run()
+    }
+
+    /// Kills the manager and starts it again, as a failing node would.
+    pub(super) async fn stop(self) -> Result<()> {
+        for process in self.processes.into_iter().rev() {
+            process.stop(Duration::from_secs(15)).await?;
+        }
+        self.capi.stop().await?;
+        self.plane.kill().await
+    }
+}
+
+fn network() -> Result<()> {
+    let ip = |words: &[&str]| -> Result<()> {
+        let status = std::process::Command::new("ip").args(words).status().context("start `ip` (iproute2)")?;
+        ensure!(status.success(), "`ip {}` failed", words.join(" "));
+        Ok(())
+    };
+    ip(&["link", "add", BRIDGE, "type", "bridge"])?;
+    ip(&["address", "add", GATEWAY, "dev", BRIDGE])?;
+    ip(&["link", "set", BRIDGE, "up"])?;
+    // the router between the nodes' pod networks; only this network namespace's setting
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("let the router forward")
+}
+
+/// A binary that cargo has put beside ours.
+fn beside(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    ensure!(path.is_file(), "`{}` is not built\nhint: cargo build --bins", path.display());
+    Ok(path)
+}
+
+async fn simulator(dir: &Path, processes: &mut Vec<Process>, stages: &mut Stages) -> Result<Simulator> {
+    let ready = dir.join("sim.json");
+    let sim = ProcessSpec::new("pve-sim", beside("pve-sim")?, dir.join("pve-sim.log"))
+        .args(["--nodes", "3", "--port", "8006", "--control-port", "8007", "-o", "json", "--ready-file"])
+        .arg(&ready)
+        .start()?;
+    processes.push(sim);
+    let text = eventually(Duration::from_secs(10), || async {
+        match std::fs::read_to_string(&ready) {
+            Ok(text) if text.trim_end().ends_with('}') => Ok(text),
+            Ok(_) | Err(_) => Err(NotYet::because("the simulator does not listen yet")),
+        }
+    })
+    .await?;
+    let said: Value = serde_json::from_str(&text).context("read what the simulator says of itself")?;
+    let word = |key: &str| {
+        said.get(key).and_then(Value::as_str).map(ToOwned::to_owned).with_context(|| format!("the simulator names no {key}"))
+    };
+    let ca_file = dir.join("pve-ca.pem");
+    std::fs::write(&ca_file, word("ca")?).context("write the simulator's CA")?;
+    let tokens = said.get("tokens").and_then(Value::as_array).cloned().unwrap_or_default();
+    let secret = tokens
+        .iter()
+        .find(|token| token.get("id").and_then(Value::as_str) == Some(TOKEN))
+        .and_then(|token| token.get("secret")?.as_str())
+        .context("the simulator has no token for the provider")?
+        .to_owned();
+    stages.note("TLS, users, a token with the least privileges");
+    Ok(Simulator {
+        url: word("url")?,
+        control: word("control_url")?,
+        fingerprint: word("fingerprint")?,
+        root_password: word("root_password")?,
+        secret,
+        ca_file,
+    })
+}
+
+/// Passes connections of those outside on to the simulator.
+async fn relay(socket: PathBuf, to: String) {
+    let listener = match UnixListener::bind(&socket) {
+        Ok(listener) => listener,
+        Err(why) => {
+            tracing::warn!(socket = %socket.display(), %why, "the simulator cannot be reached from outside");
+            return;
+        }
+    };
+    while let Ok((mut outside, _)) = listener.accept().await {
+        let to = to.clone();
+        tokio::spawn(async move {
+            if let Ok(mut inside) = TcpStream::connect(&to).await {
+                // either side may hang up
+                let _ended = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+            }
+        });
+    }
+}
+
+async fn manager(dir: &Path, plane: &ControlPlane, sim: &Simulator, processes: &mut Vec<Process>) -> Result<()> {
+    for definition in api::definitions() {
+        plane.apply(&api::definition_yaml(&definition)?).await?;
+    }
+    plane.apply(&format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{NAMESPACE}"}}}}"#)).await?;
+    plane.apply(include_str!("../../../../../charts/oxmox/files/capi-rbac.yaml")).await?;
+    let account = service_account_kubeconfig(plane, NAMESPACE, ACCOUNT).await?;
+    let ready = dir.join("manager.log");
+    let manager = ProcessSpec::new("oxmox", std::env::current_exe()?, &ready)
+        .args(["run", "capi", "--admin-addr", "127.0.0.1:8081", "--lease-namespace", NAMESPACE])
+        .env("KUBECONFIG", &account)
+        .env("PROXMOX_URL", &sim.url)
+        .env("PROXMOX_TOKEN", TOKEN)
+        .env("PROXMOX_SECRET", &sim.secret)
+        .env("PROXMOX_ROOT_CA_FILE", &sim.ca_file)
+        .start()?;
+    processes.push(manager);
+    eventually(Duration::from_secs(20), || async {
+        let answer = reqwest::get("http://127.0.0.1:8081/readyz").await.map_err(|why| NotYet::because(why.to_string()))?;
+        if answer.status().is_success() { Ok(()) } else { Err(NotYet::because(answer.status().to_string())) }
+    })
+    .await
+    .context("wait for the manager to be ready")
+}

@@ -1,0 +1,244 @@
+//! The stages of the story, each proven before the next begins.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+use testkit::{NotYet, TimedOut, eventually};
+
+use super::proxmox;
+use super::say::Stages;
+use super::set::{Set, TOKEN};
+use super::workload::Workload;
+
+const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
+const CLUSTER: &str = "quickstart";
+const WORKERS: &str = "quickstart-workers";
+
+/// The story so far.
+pub(super) struct Story<'a> {
+    set: &'a mut Set,
+    stages: &'a mut Stages,
+}
+
+/// One machine, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Machine {
+    name: String,
+    phase: String,
+    why: String,
+    vmid: Option<u64>,
+    worker: bool,
+    deleting: bool,
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn new(set: &'a mut Set, stages: &'a mut Stages) -> Self {
+        Self { set, stages }
+    }
+
+    /// The quickstart's manifests, until all machines run.
+    pub(super) async fn quickstart(&mut self) -> Result<Workload> {
+        self.stages.begin("the quickstart: a Cluster, one control-plane machine, two workers");
+        self.set.plane.apply(QUICKSTART).await.context("apply examples/quickstart")?;
+        self.stages.note("applied examples/quickstart/cluster.yaml");
+        self.until(Duration::from_secs(240), |machines| machines.iter().any(|m| !m.worker && m.phase == "Running")).await?;
+        self.stages.note("the control plane runs: a real `kubeadm init` in a VM");
+        self.until(Duration::from_secs(180), |machines| running(machines) == (1, 2)).await?;
+        self.stages.note("all machines run");
+        Workload::open(&self.set.dir, &self.set.tools, &self.set.plane, CLUSTER).await
+    }
+
+    /// The workload cluster's Nodes.
+    pub(super) async fn nodes(&mut self, workload: &Workload) -> Result<()> {
+        self.stages.begin("the new cluster's Nodes");
+        for line in workload.nodes(3, Duration::from_secs(120)).await?.lines() {
+            self.stages.note(line);
+        }
+        Ok(())
+    }
+
+    /// Pods on them.
+    pub(super) async fn pods(&mut self, workload: &Workload) -> Result<()> {
+        self.stages.begin("pods on two Nodes: logs, exec, and a packet from one to the other");
+        let stages = &mut *self.stages;
+        workload.pods(guest_node::DEMO_IMAGE, &mut |text| stages.note(text)).await
+    }
+
+    /// Two workers, three, one.
+    pub(super) async fn scale(&mut self, workload: &Workload) -> Result<()> {
+        self.stages.begin("scaling the workers: 2 → 3 → 1");
+        for count in [3, 1] {
+            let replicas = format!("--replicas={count}");
+            self.set.plane.kubectl(&["scale", "machinedeployment", WORKERS, &replicas]).await?;
+            self.until(Duration::from_secs(180), |machines| running(machines) == (1, count) && machines.len() == count + 1)
+                .await?;
+            workload.nodes(count + 1, Duration::from_secs(90)).await?;
+            self.stages.note(&format!("{count} workers, {} Nodes Ready", count + 1));
+        }
+        Ok(())
+    }
+
+    /// A VM destroyed behind everybody's back.
+    pub(super) async fn repair(&mut self, workload: &Workload) -> Result<()> {
+        self.stages.begin("a worker's VM is destroyed behind everybody's back");
+        let victim = self
+            .machines()
+            .await?
+            .into_iter()
+            .find(|machine| machine.worker && machine.phase == "Running")
+            .context("no worker runs")?;
+        let vmid = victim.vmid.context("the worker has no VMID")?;
+        let url = format!("{}/sim/vms/{vmid}/destroy", self.set.sim.control.trim_end_matches('/'));
+        let answer = reqwest::Client::new().post(&url).send().await.context("tell the simulator")?;
+        ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
+        self.stages.note(&format!("VM {vmid} of {} is gone", victim.name));
+        self.until(Duration::from_secs(180), |machines| {
+            running(machines) == (1, 1) && machines.len() == 2 && machines.iter().all(|machine| machine.name != victim.name)
+        })
+        .await?;
+        workload.nodes(2, Duration::from_secs(120)).await?;
+        self.stages.note("the MachineHealthCheck had it replaced");
+        Ok(())
+    }
+
+    /// Steps 1 to 3 of the verification, on the living cluster.
+    pub(super) async fn verify(&mut self, workload: &Workload) -> Result<u8> {
+        self.stages.begin("oxmox verify: steps 1 to 3 on the living cluster");
+        let reports = self.set.dir.join("reports");
+        let output = tokio::process::Command::new(std::env::current_exe()?)
+            .args(["--log", "warn", "verify", "--cluster", CLUSTER, "--report"])
+            .arg(&reports)
+            .env("KUBECONFIG", self.set.plane.admin_kubeconfig())
+            .env("PROXMOX_URL", &self.set.sim.url)
+            .env("PROXMOX_TOKEN", TOKEN)
+            .env("PROXMOX_SECRET", &self.set.sim.secret)
+            .env("PROXMOX_ROOT_CA_FILE", &self.set.sim.ca_file)
+            .output()
+            .await
+            .context("start `oxmox verify`")?;
+        super::say::line(&String::from_utf8_lossy(&output.stdout));
+        super::say::line(String::from_utf8_lossy(&output.stderr).trim_end());
+        let _same_cluster = workload;
+        match output.status.code() {
+            Some(code @ 0..=1) => Ok(u8::try_from(code).unwrap_or(2) / 2),
+            code => bail!("`oxmox verify` ended with {code:?}"),
+        }
+    }
+
+    /// The cluster goes.
+    pub(super) async fn delete(&mut self) -> Result<()> {
+        self.stages.begin("the cluster is deleted");
+        self.set.plane.kubectl(&["delete", "cluster", CLUSTER, "--wait=false"]).await?;
+        let limit = Duration::from_secs(180);
+        let mut last = String::new();
+        loop {
+            let machines = self.machines().await?;
+            let left = self.set.plane.kubectl(&["get", "cluster", CLUSTER, "--ignore-not-found", "-o", "name"]).await?;
+            if left.trim().is_empty() {
+                break;
+            }
+            last = show(&machines);
+            self.stages.note(&last);
+            self.set.must_run()?;
+            self.change(limit, &last).await?;
+        }
+        let _shown = last;
+        self.stages.note("the Cluster object is gone");
+        Ok(())
+    }
+
+    /// Proxmox VE holds what it held before.
+    pub(super) async fn nothing_left(&mut self, administrator: &pve::Client, before: &BTreeSet<String>) -> Result<()> {
+        self.stages.begin("what Proxmox VE holds now, against what it held before");
+        // volumes of destroyed VMs are freed in their tasks, which have ended
+        let after = proxmox::inventory(administrator).await?;
+        let left: Vec<_> = after.difference(before).cloned().collect();
+        let lost: Vec<_> = before.difference(&after).cloned().collect();
+        ensure!(left.is_empty(), "left behind: {}", left.join(", "));
+        ensure!(lost.is_empty(), "missing: {}", lost.join(", "));
+        self.stages.note(&format!("the same {} VMs, volumes, HA entries and pool members; nothing is left", after.len()));
+        Ok(())
+    }
+
+    /// Waits until the machines are as wanted, showing each change.
+    async fn until(&mut self, limit: Duration, wanted: impl Fn(&[Machine]) -> bool) -> Result<()> {
+        let deadline = std::time::Instant::now() + limit;
+        loop {
+            let machines = self.machines().await?;
+            let shown = show(&machines);
+            self.stages.note(&shown);
+            if wanted(&machines) {
+                return Ok(());
+            }
+            self.set.must_run()?;
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            ensure!(!left.is_zero(), "not there after {limit:?}: {shown}");
+            self.change(left, &shown).await?;
+        }
+    }
+
+    /// Waits until the machines are not shown as they were, or a few seconds.
+    async fn change(&mut self, limit: Duration, shown: &str) -> Result<()> {
+        let limit = limit.min(Duration::from_secs(5));
+        let changed = eventually(limit, || async {
+            let now = machines(&self.set.plane).await?;
+            if show(&now) == shown { Err(NotYet::because("no change")) } else { Ok(()) }
+        })
+        .await;
+        match changed {
+            Ok(()) | Err(TimedOut::Late { .. }) => Ok(()),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    async fn machines(&self) -> Result<Vec<Machine>> {
+        machines(&self.set.plane).await
+    }
+}
+
+async fn machines(plane: &testkit::ControlPlane) -> Result<Vec<Machine>> {
+    let text = plane.kubectl(&["get", "machines.cluster.x-k8s.io,proxmoxmachines", "-o", "json"]).await?;
+    let list: Value = serde_json::from_str(&text).context("read the machines")?;
+    let items = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+    let word = |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let of = |kind: &str| items.iter().filter(|item| item.get("kind").and_then(Value::as_str) == Some(kind)).collect::<Vec<_>>();
+    let infrastructure = of("ProxmoxMachine");
+    Ok(of("Machine")
+        .into_iter()
+        .map(|machine| {
+            let name = word(machine, "/spec/infrastructureRef/name");
+            let own = infrastructure.iter().find(|item| word(item, "/metadata/name") == name);
+            let conditions = own.and_then(|own| own.pointer("/status/conditions")?.as_array().cloned()).unwrap_or_default();
+            let ready = conditions.iter().find(|condition| word(condition, "/type") == "Ready");
+            Machine {
+                name: word(machine, "/metadata/name"),
+                phase: word(machine, "/status/phase"),
+                why: ready.map(|ready| word(ready, "/reason")).unwrap_or_default(),
+                vmid: own.and_then(|own| own.pointer("/spec/virtualMachineID")?.as_u64()),
+                worker: machine.pointer("/metadata/labels/nodepool").is_some(),
+                deleting: machine.pointer("/metadata/deletionTimestamp").is_some(),
+            }
+        })
+        .collect())
+}
+
+/// Control-plane machines and workers that run.
+fn running(machines: &[Machine]) -> (usize, usize) {
+    let count = |worker| machines.iter().filter(|m| m.worker == worker && m.phase == "Running" && !m.deleting).count();
+    (count(false), count(true))
+}
+
+/// `quickstart-x7: Running · quickstart-workers-a: Provisioning (Cloning)`
+fn show(machines: &[Machine]) -> String {
+    let one = |machine: &Machine| {
+        let short = machine.name.strip_prefix("quickstart-").unwrap_or(&machine.name);
+        if machine.phase == "Running" || machine.why.is_empty() {
+            format!("{short}: {}", machine.phase)
+        } else {
+            format!("{short}: {} ({})", machine.phase, machine.why)
+        }
+    };
+    if machines.is_empty() { "no machines".into() } else { machines.iter().map(one).collect::<Vec<_>>().join(" · ") }
+}

@@ -1,0 +1,3 @@
+//! Stories on the real parts.
+
+mod life;
