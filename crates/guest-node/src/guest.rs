@@ -18,7 +18,8 @@ pub struct Guest {
     /// The VM's name.
     #[serde(default)]
     pub name: String,
-    /// The SMBIOS UUID.
+    /// The SMBIOS UUID; empty where the VM has none.
+    #[serde(default, deserialize_with = "text_or_null")]
     pub uuid: String,
     /// Virtual processors.
     #[serde(default)]
@@ -44,8 +45,9 @@ pub struct Nic {
     pub key: String,
     /// Its MAC address.
     pub mac: String,
-    /// The bridge it hangs on.
-    pub bridge: String,
+    /// The bridge it hangs on, if any.
+    #[serde(default)]
+    pub bridge: Option<String>,
     /// VLAN.
     #[serde(default)]
     pub tag: Option<u16>,
@@ -122,6 +124,10 @@ pub enum Event {
     },
 }
 
+fn text_or_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
 fn text_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -146,8 +152,15 @@ mod test {
             "tag":null,"mtu":null,"link_down":false}],"drives":[{"key":"ide0","volid":"shared:iso/user-data-101.iso",
             "media":"cdrom","size":374784}]}}"#;
         let Event::PowerOn { guest } = serde_json::from_str(line).unwrap() else { panic!("not power-on") };
-        assert_eq!((guest.vmid, guest.run.as_str(), guest.nics[0].bridge.as_str()), (101, "101-3", "vmbr0"));
+        assert_eq!((guest.vmid, guest.run.as_str(), guest.nics[0].bridge.as_deref()), (101, "101-3", Some("vmbr0")));
         assert_eq!(guest.drives[0].media, "cdrom");
+    }
+
+    #[test]
+    fn a_guest_without_uuid_or_bridge_is_a_guest() {
+        let guest = r#"{"vmid":1,"run":"1-1","uuid":null,"nics":[{"key":"net0","mac":"m","bridge":null}]}"#;
+        let guest: Guest = serde_json::from_str(guest).unwrap();
+        assert_eq!((guest.uuid.as_str(), guest.nics[0].bridge.as_deref()), ("", None));
     }
 
     #[test]

@@ -97,7 +97,12 @@ impl Events {
                 if line.trim().is_empty() {
                     continue;
                 }
-                return serde_json::from_str(line.trim()).map(Some).with_context(|| format!("event `{}`", line.trim()));
+                match serde_json::from_str(line.trim()) {
+                    Ok(event) => return Ok(Some(event)),
+                    // One that we do not understand is no reason to drop all guests.
+                    Err(err) => warn!("event `{}`: {err}", line.trim()),
+                }
+                continue;
             }
             match self.response.chunk().await {
                 Ok(Some(bytes)) => self.rest.extend_from_slice(&bytes),

@@ -227,7 +227,11 @@ fn identity(boot: &Boot, root: &Path, first_boot: bool) -> Result<()> {
     let etc = root.join("etc");
     // As systemd does in a VM: the machine id of a first boot is the SMBIOS UUID.
     if first_boot {
-        replace(&etc.join("machine-id"), &format!("{}\n", uuid.replace('-', "")))?;
+        let machine_id = match uuid.replace('-', "") {
+            none if none.is_empty() => format!("{:032x}", boot.guest.vmid),
+            id => id,
+        };
+        replace(&etc.join("machine-id"), &format!("{machine_id}\n"))?;
         replace(&etc.join("hostname"), &format!("{}\n", boot.guest.name))?;
         let hosts = format!("127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost ip6-localhost\n", boot.guest.name);
         replace(&etc.join("hosts"), &hosts)?;

@@ -22,28 +22,30 @@ fn number(nic: &Nic) -> u32 {
     nic.key.trim_start_matches("net").parse().unwrap_or(0)
 }
 
-/// The bridge on this machine.
-fn bridge(nic: &Nic, prefix: &str) -> String {
-    match nic.tag {
-        Some(tag) => format!("{prefix}{}v{tag}", nic.bridge),
-        None => format!("{prefix}{}", nic.bridge),
-    }
+/// The bridge on this machine, for a card that hangs on one.
+fn bridge(nic: &Nic, prefix: &str) -> Option<String> {
+    let bridge = nic.bridge.as_ref()?;
+    Some(match nic.tag {
+        Some(tag) => format!("{prefix}{bridge}v{tag}"),
+        None => format!("{prefix}{bridge}"),
+    })
 }
 
 /// Lays all cards of the guest whose network namespace process `pid` is in.
 pub(super) fn lay(guest: &Guest, prefix: &str, pid: i32) -> Result<()> {
     let pid = pid.to_string();
     for nic in &guest.nics {
-        let (host, inside, bridge) = (host_name(guest.vmid, nic), guest_name(nic), bridge(nic, prefix));
-        if nic.tag.is_some() && tool::ip(&["link", "show", "dev", &bridge]).is_err() {
-            tool::ip(&["link", "add", "name", &bridge, "type", "bridge"])?;
-            tool::ip(&["link", "set", "dev", &bridge, "up"])?;
-        }
+        let (host, inside) = (host_name(guest.vmid, nic), guest_name(nic));
         let mut words = vec!["link", "add", "name", &host, "type", "veth", "peer", "name", &inside];
         words.extend(["address", &nic.mac, "netns", &pid]);
         tool::ip(&words).with_context(|| format!("card `{}`", nic.key))?;
         if let Some(mtu) = nic.mtu.filter(|&mtu| mtu > 1) {
             tool::ip(&["link", "set", "dev", &host, "mtu", &mtu.to_string()])?;
+        }
+        let Some(bridge) = bridge(nic, prefix) else { continue };
+        if nic.tag.is_some() && tool::ip(&["link", "show", "dev", &bridge]).is_err() {
+            tool::ip(&["link", "add", "name", &bridge, "type", "bridge"])?;
+            tool::ip(&["link", "set", "dev", &bridge, "up"])?;
         }
         tool::ip(&["link", "set", "dev", &host, "master", &bridge])
             .with_context(|| format!("card `{}`: is there a bridge `{bridge}` on this machine?", nic.key))?;
@@ -67,7 +69,7 @@ mod test {
         Nic {
             key: "net1".to_owned(),
             mac: "BC:24:11:00:00:01".to_owned(),
-            bridge: "vmbr0".to_owned(),
+            bridge: Some("vmbr0".to_owned()),
             tag,
             mtu: None,
             link_down: false,
@@ -82,7 +84,7 @@ mod test {
 
     #[test]
     fn a_vlan_is_a_bridge_of_its_own() {
-        assert_eq!(bridge(&nic(None), ""), "vmbr0");
-        assert_eq!(bridge(&nic(Some(20)), "x-"), "x-vmbr0v20");
+        assert_eq!(bridge(&nic(None), "").as_deref(), Some("vmbr0"));
+        assert_eq!(bridge(&nic(Some(20)), "x-").as_deref(), Some("x-vmbr0v20"));
     }
 }
