@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use guest_node::image::{self, ToolPaths};
-use testkit::tools::{Progress, Stage};
 use testkit::{Tool, Tools, requirements};
 
 use super::say;
@@ -14,7 +13,7 @@ use super::say;
 pub(super) fn prepare() -> Result<PathBuf> {
     requirements::ensure(&requirements::LEASH, &say::line)?;
     requirements::ensure(&requirements::NODE, &say::line)?;
-    let tools = Tools::ensure(&Tool::ALL, &tell)?;
+    let tools = Tools::ensure(&Tool::ALL, &|progress| say::line(&progress.to_string()))?;
     let cache = testkit::cache_dir()?;
     let links = cache.join("tools/demo");
     std::fs::create_dir_all(&links).with_context(|| format!("make `{}`", links.display()))?;
@@ -25,13 +24,4 @@ pub(super) fn prepare() -> Result<PathBuf> {
     })
     .context("make the node image")?;
     Ok(image.dir().to_owned())
-}
-
-fn tell(progress: Progress) {
-    let Progress { tool, number, total, elapsed, stage } = progress;
-    let what = match stage {
-        Stage::Found => return,
-        stage => stage,
-    };
-    say::line(&format!("tool {number} of {total}: {tool} {what} ({:.0} s)", elapsed.as_secs_f64()));
 }

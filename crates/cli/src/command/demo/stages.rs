@@ -188,7 +188,7 @@ impl<'a> Story<'a> {
         })
         .await;
         match changed {
-            Ok(()) | Err(TimedOut::Late { .. }) => Ok(()),
+            Ok(()) | Err(TimedOut::Limit { .. }) => Ok(()),
             Err(why) => Err(why.into()),
         }
     }
