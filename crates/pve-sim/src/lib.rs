@@ -26,5 +26,5 @@ pub use sim::{Running, Sim};
 
 /// The methods that are simulated, as `VERB PATH`.
 pub fn methods() -> Vec<String> {
-    schema::Schema::load().methods.iter().map(|m| format!("{} {}", m.verb, m.path)).collect()
+    schema::Schema::get().methods.iter().map(|m| format!("{} {}", m.verb, m.path)).collect()
 }

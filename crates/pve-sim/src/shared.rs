@@ -16,7 +16,7 @@ pub(crate) struct Shared {
     pub(crate) world: Mutex<World>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) record: Mutex<Record>,
-    pub(crate) schema: Schema,
+    pub(crate) schema: &'static Schema,
     /// Something happened that a waiter may want to see.
     pub(crate) changed: Notify,
     /// Added to every answer.

@@ -51,7 +51,7 @@ impl Sim {
             world: Mutex::new(world),
             faults: Mutex::new(Faults::default()),
             record: Mutex::new(Record::default()),
-            schema: Schema::load(),
+            schema: Schema::get(),
             changed: tokio::sync::Notify::new(),
             latency: options.latency,
             login_delay: options.login_delay,

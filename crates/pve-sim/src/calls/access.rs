@@ -16,6 +16,17 @@ pub(crate) fn domains(_: &mut World, _: &Call<'_>) -> Outcome {
     ]))
 }
 
+pub(crate) fn domain(_: &mut World, call: &Call<'_>) -> Outcome {
+    let (kind, comment) = match call.str("realm") {
+        "pam" => ("pam", "Linux PAM standard authentication"),
+        "pve" => ("pve", "Proxmox VE authentication server"),
+        other => return Err(Fail::die(format!("domain '{other}' does not exist")).into()),
+    };
+    let plugin = format!("PVE::Auth::{}", kind.to_uppercase());
+    let digest = "0000000000000000000000000000000000000000";
+    now(json!({"type": kind, "comment": comment, "plugin": plugin, "digest": digest}))
+}
+
 /// The paths that the answer of `/access/permissions` looks at.
 fn paths(world: &World) -> Vec<String> {
     let fixed = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
@@ -86,7 +97,7 @@ pub(crate) fn users(world: &mut World, call: &Call<'_>) -> Outcome {
         .access
         .users
         .iter()
-        .filter(|(id, _)| all || *id == call.who.user())
+        .filter(|(id, _)| all || **id == call.who.0)
         .filter(|(_, u)| call.get("enabled").is_none_or(|e| u.enable == (e == "1")))
         .map(|(id, user)| {
             let mut row = user_row(id, user);

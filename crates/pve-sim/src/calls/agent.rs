@@ -58,14 +58,16 @@ pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
 pub(crate) fn is_up(world: &World, guest: &Guest) -> bool {
     let Some(run) = &guest.run else { return false };
     let paper = || !world.hook.attached() && world.agent_after.is_some_and(|s| world.now >= run.since + s);
-    guest.agent_enabled() && !run.paused && run.agent_up.unwrap_or_else(paper)
+    // What a program said of its guest counts while that program is there.
+    let up = run.agent_up.map_or_else(paper, |up| up && world.hook.attached());
+    guest.agent_enabled() && !run.paused && up
 }
 
 /// Whether the agent can be asked at all.
 fn reach<'w>(world: &'w World, call: &Call<'_>) -> Result<Result<&'w Guest, Done>, Fail> {
     let guest = world.guest(call.node(), call.vmid())?;
     let absent = || Fail::die("QEMU guest agent is not running");
-    if guest.get("agent").is_none() {
+    if !guest.agent_enabled() {
         return Err(Fail::die("No QEMU guest agent configured"));
     }
     if !guest.running() {
@@ -177,6 +179,13 @@ pub(crate) fn exec_status(world: &mut World, call: &Call<'_>) -> Outcome {
     ask(world, call, "guest-exec-status", &arguments, Shape::ExecStatus)
 }
 
+pub(crate) fn set_user_password(world: &mut World, call: &Call<'_>) -> Outcome {
+    use base64::Engine as _;
+    let password = base64::engine::general_purpose::STANDARD.encode(call.str("password"));
+    let arguments = json!({"username": call.str("username"), "password": password, "crypted": call.flag("crypted")});
+    ask(world, call, "guest-set-user-password", &arguments, Shape::Nothing)
+}
+
 pub(crate) fn file_read(world: &mut World, call: &Call<'_>) -> Outcome {
     let arguments = json!({"path": call.str("file"), "mode": "r"});
     ask(world, call, "guest-file-read", &arguments, Shape::File)
@@ -197,7 +206,11 @@ pub(crate) fn file_write(world: &mut World, call: &Call<'_>) -> Outcome {
 /// What a guest of paper answers.
 fn paper(world: &World, guest: &Guest, command: &str, arguments: &Value) -> Value {
     let value = match command {
-        "guest-ping" | "guest-shutdown" | "guest-file-write" => json!({}),
+        "guest-ping" | "guest-shutdown" | "guest-file-write" | "guest-set-user-password" => json!({}),
+        "guest-fsfreeze-status" => json!("thawed"),
+        "guest-fsfreeze-freeze" | "guest-fsfreeze-thaw" => json!(1),
+        "guest-fstrim" => json!({"paths": []}),
+        "guest-get-memory-block-info" => json!({"size": 128 << 20}),
         "guest-info" => json!({"version": "10.0.13", "supported_commands": []}),
         "guest-get-osinfo" => json!({
             "id": "ubuntu", "name": "Ubuntu", "pretty-name": "Ubuntu 24.04 LTS", "version": "24.04 LTS (Noble Numbat)",
@@ -205,7 +218,7 @@ fn paper(world: &World, guest: &Guest, command: &str, arguments: &Value) -> Valu
         }),
         "guest-get-host-name" => json!({"host-name": guest.name()}),
         "guest-network-get-interfaces" => interfaces(guest),
-        "guest-get-fsinfo" | "guest-get-users" => json!([]),
+        "guest-get-fsinfo" | "guest-get-users" | "guest-get-memory-blocks" => json!([]),
         #[expect(clippy::cast_possible_truncation, reason = "nanoseconds since the epoch fit in 64 bits")]
         "guest-get-time" => json!((world.now * 1e9) as i64),
         "guest-get-timezone" => json!({"zone": "UTC", "offset": 0}),

@@ -121,6 +121,33 @@ pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
     now(json!(upid))
 }
 
+/// The cloud-init settings, with what is pending.
+pub(crate) fn cloudinit(world: &mut World, call: &Call<'_>) -> Outcome {
+    let guest = world.guest(call.node(), call.vmid())?;
+    let is_ours = |key: &str| {
+        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+        ["ciuser", "cipassword", "cicustom", "citype", "ipconfig", "nameserver", "searchdomain", "sshkeys", "name"]
+            .contains(&stem)
+    };
+    let mut rows = Vec::new();
+    for (key, value) in guest.config.iter().filter(|(k, _)| is_ours(k)) {
+        let mut row = json!({"key": key, "value": shown(call.schema, key, value)});
+        match guest.pending.get(key) {
+            Some(Pending::Set(new)) => row["pending"] = shown(call.schema, key, new),
+            Some(Pending::Delete { .. }) => row["delete"] = json!(1),
+            None => {}
+        }
+        rows.push(row);
+    }
+    now(Value::Array(rows))
+}
+
+/// The drive is made anew at every start anyway.
+pub(crate) fn regenerate_cloudinit(world: &mut World, call: &Call<'_>) -> Outcome {
+    world.guest(call.node(), call.vmid())?;
+    now(Value::Null)
+}
+
 pub(crate) fn unlink(world: &mut World, call: &Call<'_>) -> Outcome {
     let (node, vmid) = (call.node(), call.vmid());
     let mut change = Config::from([("delete".to_owned(), call.str("idlist").to_owned())]);

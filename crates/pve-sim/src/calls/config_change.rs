@@ -257,8 +257,7 @@ fn known_key(key: &str) -> bool {
 
 /// Applies a change, as a task does it.
 pub(crate) fn in_task(world: &mut World, node: &str, vmid: u32, params: &Config) -> Result<(), String> {
-    let schema = Schema::load();
-    apply(world, &schema, node, vmid, params).map_err(|fail| fail.line())
+    apply(world, Schema::get(), node, vmid, params).map_err(|fail| fail.line())
 }
 
 /// Applies a change.

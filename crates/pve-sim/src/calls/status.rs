@@ -26,8 +26,6 @@ fn row(world: &World, guest: &Guest) -> Map<String, Value> {
     });
     if let Some(run) = run {
         row["pid"] = json!(run.pid);
-        row["diskread"] = json!(0);
-        row["diskwrite"] = json!(0);
         for key in ["cpu", "io", "memory"] {
             row[format!("pressure{key}some")] = json!(0);
             row[format!("pressure{key}full")] = json!(0);
@@ -69,6 +67,8 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
 
 fn running_details(row: &mut Map<String, Value>, guest: &Guest) {
     let Some(run) = &guest.run else { return };
+    row.insert("diskread".to_owned(), json!(0));
+    row.insert("diskwrite".to_owned(), json!(0));
     row.insert("qmpstatus".to_owned(), json!(if run.paused { "paused" } else { "running" }));
     let memory = guest.memory();
     row.insert("balloon".to_owned(), json!(memory));

@@ -306,8 +306,8 @@ async fn dispatch(
         let value = if key == "node" && value == "localhost" { local(&shared.world()) } else { value };
         raw.insert(key, json!(value));
     }
-    let params = verify(&shared.schema, method, &raw).map_err(Fail::params)?;
-    let call = Call { schema: &shared.schema, method, who: &who, params, file };
+    let params = verify(shared.schema, method, &raw).map_err(Fail::params)?;
+    let call = Call { schema: shared.schema, method, who: &who, params, file };
     let started = shared.now();
     loop {
         let outcome = {

@@ -47,14 +47,14 @@ pub(crate) fn step(world: &mut World, upid: &str, create: &Create, doom: Option<
 }
 
 fn build(world: &mut World, upid: &str, create: &Create, made: &mut Vec<Volume>) -> Result<(), String> {
-    let schema = Schema::load();
+    let schema = Schema::get();
     let (vmid, node) = (create.vmid, create.node.as_str());
     let mut asked = create.config.clone();
     let default_storage = asked.remove("storage");
     let mut config = Config::new();
     for (key, value) in &asked {
         let stored = if is_drive_key(key) {
-            let drive = drives::parse(&schema, key, value);
+            let drive = drives::parse(schema, key, value);
             let (text, volume) = drives::realise(world, vmid, node, key, drive, default_storage.as_deref())
                 .map_err(|fail| fail.line())?;
             if let Some(volume) = volume {
@@ -64,7 +64,7 @@ fn build(world: &mut World, upid: &str, create: &Create, made: &mut Vec<Volume>)
             }
             text
         } else if is_net_key(key) {
-            config_change::net(world, &schema, value)
+            config_change::net(world, schema, value)
         } else if key == "tags" {
             if !create.tags_allowed {
                 return Err(format!("403 Permission check failed (/vms/{vmid}, VM.Config.Options)"));

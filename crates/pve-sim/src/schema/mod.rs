@@ -8,6 +8,7 @@ mod propstring;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -70,8 +71,13 @@ pub(crate) struct Found<'a> {
 }
 
 impl Schema {
-    /// Reads the table that is compiled in.
-    pub(crate) fn load() -> Self {
+    /// The table that is compiled in, read once.
+    pub(crate) fn get() -> &'static Self {
+        static TABLE: OnceLock<Schema> = OnceLock::new();
+        TABLE.get_or_init(Self::read)
+    }
+
+    fn read() -> Self {
         let mut formats: BTreeMap<String, Vec<Param>> = BTreeMap::new();
         let mut methods: Vec<Method> = Vec::new();
         let mut format: Option<String> = None;
@@ -209,14 +215,14 @@ mod test {
 
     #[test]
     fn every_method_of_the_table_says_who_may_call_it() {
-        let schema = Schema::load();
+        let schema = Schema::get();
         assert!(schema.methods.len() > 100);
         assert!(schema.methods.iter().all(|m| !m.needs.is_null()), "a method without `needs`");
     }
 
     #[test]
     fn a_literal_segment_wins_over_a_placeholder() {
-        let schema = Schema::load();
+        let schema = Schema::get();
         let found = schema.find("GET", &["nodes", "pve1", "qemu", "101", "status", "current"]).unwrap();
         assert_eq!(found.method.path, "/nodes/{node}/qemu/{vmid}/status/current");
         assert_eq!(found.uri["vmid"], "101");
@@ -225,7 +231,7 @@ mod test {
 
     #[test]
     fn a_volume_keeps_its_slashes() {
-        let schema = Schema::load();
+        let schema = Schema::get();
         let path = ["nodes", "pve1", "storage", "local", "content", "local:iso", "x.iso"];
         assert_eq!(schema.find("DELETE", &path).unwrap().uri["volume"], "local:iso/x.iso");
     }

@@ -66,6 +66,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         pools: BTreeMap::new(),
         access: Access::new(),
         tasks: BTreeMap::new(),
+        active: BTreeSet::new(),
         task_count: 0,
         published: BTreeMap::new(),
         runs: BTreeMap::new(),

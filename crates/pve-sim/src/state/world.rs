@@ -1,6 +1,6 @@
 //! The value that is the simulated cluster, and how time passes in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,9 @@ pub(crate) struct World {
     pub(crate) pools: BTreeMap<String, Pool>,
     pub(crate) access: Access,
     pub(crate) tasks: BTreeMap<String, Task>,
+    /// Those of them that have not ended.
+    #[serde(default)]
+    pub(crate) active: BTreeSet<String>,
     pub(crate) task_count: u64,
     pub(crate) published: BTreeMap<u32, Published>,
     /// Runs are numbered through the life of a VMID, even if the VM is made anew.
@@ -192,6 +195,7 @@ impl World {
             order: self.task_count,
         };
         self.tasks.insert(upid.clone(), task);
+        self.active.insert(upid.clone());
         self.changes += 1;
         upid
     }
@@ -212,9 +216,10 @@ impl World {
         }
         loop {
             let mut due: Vec<(u64, String)> = self
-                .tasks
-                .values()
-                .filter(|t| t.running() && t.job.is_some() && t.due <= self.now)
+                .active
+                .iter()
+                .filter_map(|upid| self.tasks.get(upid))
+                .filter(|t| t.job.is_some() && t.due <= self.now)
                 .map(|t| (t.order, t.upid.clone()))
                 .collect();
             if due.is_empty() {
@@ -229,7 +234,7 @@ impl World {
 
     /// When something happens next without anybody calling.
     pub(crate) fn next_due(&self) -> f64 {
-        let tasks = self.tasks.values().filter(|t| t.running() && t.job.is_some()).map(|t| t.due);
+        let tasks = self.active.iter().filter_map(|u| self.tasks.get(u)).filter(|t| t.job.is_some()).map(|t| t.due);
         tasks.fold(self.next_tick, f64::min)
     }
 
@@ -259,6 +264,7 @@ impl World {
     /// Ends a task; without a text it was killed.
     pub(crate) fn end(&mut self, upid: &str, exit: Option<String>) {
         let seconds = self.seconds();
+        self.active.remove(upid);
         if let Some(task) = self.tasks.get_mut(upid) {
             match exit.as_deref() {
                 Some("OK") => task.log.push("TASK OK".to_owned()),

@@ -247,5 +247,5 @@ async fn a_paper_guest_answers_like_an_agent() {
     world.call("PUT", &format!("{vm}/config"), &[("agent", "0")]).await.data();
     assert_eq!(world.task("POST", &format!("{vm}/status/stop"), &[]).await, "OK");
     assert_eq!(world.task("POST", &format!("{vm}/status/start"), &[]).await, "OK");
-    assert_eq!(world.call("POST", &ping, &[]).await.refusal().1, "QEMU guest agent is not running");
+    assert_eq!(world.call("POST", &ping, &[]).await.refusal().1, "No QEMU guest agent configured");
 }

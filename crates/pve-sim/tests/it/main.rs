@@ -15,4 +15,5 @@ mod faults;
 mod hook;
 mod machine;
 mod proxmoxer;
+mod refusals;
 mod wire;
