@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 /// Changed whenever what [`ensure`] lays down changes.
-const RECIPE: &str = "9";
+const RECIPE: &str = "10";
 
 /// Where the Kubernetes tools lie that go into the image.
 #[derive(Clone, Debug)]
@@ -129,6 +129,7 @@ pub fn ensure(cache: &Path, tools: &ToolPaths, mut progress: impl FnMut(&str)) -
     debian::unpack(&packages, &rootfs)?;
     progress("node image: kubelet, kubeadm, kubectl, CNI plugins");
     tree::lay(&rootfs, tools)?;
+    tree::compile_python(&rootfs)?;
     let list = container::list(&tools.kubeadm)?;
     for recipe in container::recipes(&list, tools, &rootfs)? {
         progress(&format!("node image: container image {}", recipe.name));

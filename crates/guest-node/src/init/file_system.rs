@@ -71,11 +71,10 @@ pub(super) fn build(boot: &Boot) -> Result<()> {
     for dir in ["run/lock", "run/guest-node/sys", "run/guest-node/images"] {
         fs::create_dir_all(root.join(dir))?;
     }
-    rustix::mount::mount_bind(boot.image.join("images"), root.join("run/guest-node/images"))
-        .context("container images")?;
-    fs::write(root.join(GUEST_PROGRAM.trim_start_matches('/')), "")?;
-    rustix::mount::mount_bind(&boot.program, root.join(GUEST_PROGRAM.trim_start_matches('/')))
-        .context("our own program")?;
+    read_only(&boot.image.join("images"), &root.join("run/guest-node/images"))?;
+    let program = root.join(GUEST_PROGRAM.trim_start_matches('/'));
+    fs::write(&program, "")?;
+    read_only(&boot.program, &program)?;
 
     devices(&root.join("dev"))?;
     plain("proc", &root.join("proc"))?;
@@ -158,6 +157,13 @@ fn overlay(disk: &Path, name: &str, lower: &[&Path], target: &Path) -> Result<()
     let lower: Vec<String> = lower.iter().map(|dir| dir.display().to_string()).collect();
     let options = format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), upper.display(), work.display());
     mount("overlay", target, MountFlags::empty(), &options).with_context(|| format!("overlay `{}`", target.display()))
+}
+
+/// Something of the machine's, seen in the guest and safe from it.
+fn read_only(from: &Path, to: &Path) -> Result<()> {
+    rustix::mount::mount_bind(from, to)
+        .and_then(|()| rustix::mount::mount_remount(to, MountFlags::BIND | MountFlags::RDONLY, c""))
+        .with_context(|| format!("show `{}` in the guest", from.display()))
 }
 
 fn temporary(target: &Path, options: &str) -> Result<()> {
