@@ -105,6 +105,10 @@ fn proxmox() -> Proxmox {
                 Read::Known(GuestSettings { mark: None, uuid: None, template: true, ..settings("debian-12", 0) }),
             ),
         ]),
+        states: BTreeMap::from([
+            (vmid(101), Read::Known("running".into())),
+            (vmid(102), Read::Known("running".into())),
+        ]),
         isos: BTreeMap::from([("shared".into(), Read::Known(Vec::new()))]),
         agents: BTreeMap::from([(vmid(101), Read::Known(())), (vmid(102), Read::Known(()))]),
     }
@@ -262,7 +266,7 @@ pub(crate) fn sick() -> Evidence {
     of(&mut proxmox.permissions).get_mut("/storage").unwrap().remove("Datastore.Allocate");
     proxmox.node_storages.insert(node("pve3"), unread());
     of(proxmox.node_storages.get_mut(&node("pve1")).unwrap())[0].free = Some(3 << 30);
-    of(&mut proxmox.guests).get_mut(&vmid(102)).unwrap().status = Some("stopped".into());
+    proxmox.states.insert(vmid(102), Read::Known("stopped".into()));
     proxmox.agents.insert(vmid(101), Read::unread(Cause::Refused, "QEMU guest agent is not running"));
     of(proxmox.settings.get_mut(&vmid(300)).unwrap()).mark = Some("oxmox: machine=old/<b>gone</b> uid=uid-9".into());
     of(&mut management.machines)[0].spec.virtual_machine_id = Some(101);

@@ -128,6 +128,7 @@ impl Evidence {
             node_storages,
             bridges,
             settings,
+            states,
             isos,
             agents,
         } = proxmox;
@@ -141,6 +142,7 @@ impl Evidence {
         all.extend(node_storages.values().map(tally));
         all.extend(bridges.values().map(tally));
         all.extend(settings.values().map(tally));
+        all.extend(states.values().map(tally));
         all.extend(isos.values().map(tally));
         all.extend(agents.values().map(tally));
         all.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))

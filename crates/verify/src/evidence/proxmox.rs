@@ -31,6 +31,9 @@ pub struct Proxmox {
     pub bridges: BTreeMap<NodeName, Read<Vec<Bridge>>>,
     /// Virtual machines' settings.
     pub settings: BTreeMap<Vmid, Read<GuestSettings>>,
+    /// What each machine's VM does, as its node says: the list of all VMs is seconds old.
+    #[serde(default)]
+    pub states: BTreeMap<Vmid, Read<String>>,
     /// Bootstrap images by storage; for a local storage by `node/storage`.
     pub isos: BTreeMap<String, Read<Vec<Iso>>>,
     /// Whether the guest agent answered.
@@ -100,7 +103,7 @@ pub struct Guest {
     pub node: NodeName,
     /// Its name.
     pub name: Option<String>,
-    /// `running`, `stopped`, …
+    /// `running`, `stopped`, … some seconds ago.
     pub status: Option<String>,
     /// Whether it is a template.
     pub template: bool,

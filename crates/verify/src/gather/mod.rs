@@ -155,6 +155,7 @@ fn cause(error: &pve::Error) -> Cause {
         pve::Error::Refused(refused) => match &refused.kind {
             pve::Refusal::AuthFailed => Cause::NotKnown,
             pve::Refusal::Forbidden { .. } => Cause::Forbidden,
+            pve::Refusal::NotFound => Cause::Missing,
             _ => Cause::Refused,
         },
         pve::Error::TaskFailed(_) => Cause::Refused,

@@ -48,6 +48,7 @@ pub(super) async fn cluster(sources: &Sources, clock: Clock) -> Proxmox {
         node_storages: BTreeMap::new(),
         bridges: BTreeMap::new(),
         settings: BTreeMap::new(),
+        states: BTreeMap::new(),
         isos: BTreeMap::new(),
         agents: BTreeMap::new(),
     }
@@ -169,36 +170,45 @@ fn settings_of(config: &GuestConfig) -> GuestSettings {
     }
 }
 
-/// Agents of the machines' VMs, and bootstrap images on the storages that they may lie on.
+/// What the machines' VMs do and whether their agents answer, and bootstrap images on the storages that they may lie on.
 pub(super) async fn guests(pve: &Client, management: &Management, seen: &mut Proxmox) {
     let machines: Vec<&MachineSeen> = management.machines.known().into_iter().flatten().collect();
     let guests = seen.guests.known();
-    let mut ask = Vec::new();
-    let mut on = BTreeSet::new();
-    for machine in machines {
-        let vmid = machine
-            .spec
-            .virtual_machine_id
-            .and_then(|id| u32::try_from(id).ok())
-            .and_then(|id| Vmid::try_from(id).ok());
-        let Some((vmid, guest)) = vmid.and_then(|vmid| guests?.get_key_value(&vmid)) else { continue };
-        on.insert(guest.node.clone());
-        if guest.status.as_deref() == Some("running") {
-            ask.push((*vmid, guest.node.clone()));
-        } else {
-            seen.agents.insert(*vmid, Read::not_asked("the VM does not run"));
-        }
+    let vmid = |machine: &MachineSeen| Vmid::try_from(u32::try_from(machine.spec.virtual_machine_id?).ok()?).ok();
+    let ours: BTreeMap<Vmid, NodeName> = machines
+        .into_iter()
+        .filter_map(|machine| guests?.get_key_value(&vmid(machine)?))
+        .map(|(vmid, guest)| (*vmid, guest.node.clone()))
+        .collect();
+    let on: BTreeSet<NodeName> = ours.values().cloned().collect();
+    let asked = stream::iter(ours).map(async |(vmid, node): (Vmid, NodeName)| {
+        let state = of_proxmox(pve.guest_status(&node, vmid).await).map(|state| state_of(&state));
+        let agent = match state.known().map(String::as_str) {
+            Some("running") => of_proxmox(pve.agent_ping(&node, vmid).await),
+            Some(_) => Read::not_asked("the VM does not run"),
+            None => Read::not_asked("it is not known whether the VM runs"),
+        };
+        (vmid, state, agent)
+    });
+    let answers: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
+    for (vmid, state, agent) in answers {
+        seen.states.insert(vmid, state);
+        seen.agents.insert(vmid, agent);
     }
-    let agents = stream::iter(ask)
-        .map(async |(vmid, node): (Vmid, NodeName)| (vmid, of_proxmox(pve.agent_ping(&node, vmid).await)));
-    let agents: Vec<_> = agents.buffer_unordered(AT_ONCE).collect().await;
-    seen.agents.extend(agents);
     let isos =
         stream::iter(iso_places(seen, &on)).map(async |(place, node, storage): (String, NodeName, StorageId)| {
             let all = of_proxmox(pve.storage_content(&node, &storage, Some("iso"), None).await);
             (place, all.map(isos_of))
         });
     seen.isos = isos.buffer_unordered(AT_ONCE).collect().await;
+}
+
+/// A VM may have a process and stand still all the same: then QEMU's own word is the better one.
+fn state_of(state: &pve::GuestState) -> String {
+    match (&state.status, state.qmpstatus.as_deref()) {
+        (GuestStatus::Running, Some(own)) => own.to_owned(),
+        (status, _) => word(status).to_owned(),
+    }
 }
 
 /// Shared storages once, local ones on the nodes that machines are on.

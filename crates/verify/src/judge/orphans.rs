@@ -6,7 +6,7 @@ use pve_types::Vmid;
 
 use super::verdict::{Tally, Verdict, need};
 use super::{CheckInfo, Of, scope};
-use crate::evidence::{Evidence, Read};
+use crate::evidence::{Cause, Evidence, Read};
 use crate::step::StepId;
 
 /// Our mark, as the last line of a VM's notes: `oxmox: machine=NAMESPACE/NAME uid=UID …`.
@@ -43,6 +43,8 @@ fn marks(evidence: &Evidence) -> Result<Marks<'_>, Verdict> {
             Read::Known(settings) => {
                 marks.extend(settings.mark.as_deref().and_then(Mark::read).map(|mark| (*vmid, mark)));
             }
+            // it went between the list and the look
+            Read::Unread { cause: Cause::Missing, .. } => {}
             Read::Unread { why, .. } => unread.push(format!("settings of VM {vmid} could not be read: {why}")),
         }
     }

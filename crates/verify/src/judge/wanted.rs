@@ -1,12 +1,10 @@
 //! Step 3: each machine has exactly its own VM.
 
-use pve_types::Vmid;
-
 use super::orphans::Mark;
 use super::verdict::{Tally, Verdict, need};
 use super::vm_management::{machines, vmid};
 use super::{CheckInfo, Of, scope};
-use crate::evidence::{Evidence, Guest, GuestSettings, MachineSeen};
+use crate::evidence::{Evidence, GuestSettings, MachineSeen};
 use crate::step::StepId;
 
 pub(super) const MACHINES_HAVE_VMS: CheckInfo = CheckInfo {
@@ -47,16 +45,21 @@ fn machines_have_vms(evidence: &Evidence) -> Verdict {
             tally.error(format!("machine `{name}`: VM {vmid} is not to be seen"));
             continue;
         };
-        let complaints = match scope::of(&evidence.proxmox.settings, &vmid) {
-            Ok(settings) => complaints(machine, vmid, guest, settings),
+        let mut complaints = match scope::of(&evidence.proxmox.settings, &vmid) {
+            Ok(settings) => complaints(machine, settings),
             Err(why) => {
                 tally.unread(format!("settings of VM {vmid} could not be read: {why}"));
                 continue;
             }
         };
-        if complaints.is_empty() {
-            fine += 1;
-            tally.fine(format!("`{name}` is VM {vmid} on node `{}`", guest.node));
+        match scope::of(&evidence.proxmox.states, &vmid) {
+            Ok(state) if state == "running" && complaints.is_empty() => {
+                fine += 1;
+                tally.fine(format!("`{name}` is VM {vmid} on node `{}`", guest.node));
+            }
+            Ok(state) if state == "running" => {}
+            Ok(state) => complaints.push(format!("it is {state}")),
+            Err(why) => tally.unread(format!("whether VM {vmid} runs could not be read: {why}")),
         }
         for complaint in complaints {
             tally.error(format!("machine `{name}`, VM {vmid}: {complaint}"));
@@ -66,7 +69,7 @@ fn machines_have_vms(evidence: &Evidence) -> Verdict {
     tally.verdict(passed, "look at the ProxmoxMachine's conditions and at the VM in Proxmox")
 }
 
-fn complaints(machine: &MachineSeen, vmid: Vmid, guest: &Guest, settings: &GuestSettings) -> Vec<String> {
+fn complaints(machine: &MachineSeen, settings: &GuestSettings) -> Vec<String> {
     let mut all = Vec::new();
     let named = settings.name.as_deref().unwrap_or("");
     if named != machine.name {
@@ -89,11 +92,6 @@ fn complaints(machine: &MachineSeen, vmid: Vmid, guest: &Guest, settings: &Guest
             or_none(&uuid),
             or_none(&machine.spec.provider_id)
         ));
-    }
-    match guest.status.as_deref() {
-        Some("running") => {}
-        Some(status) => all.push(format!("it is {status}")),
-        None => all.push(format!("Proxmox does not say whether {vmid} runs")),
     }
     all
 }

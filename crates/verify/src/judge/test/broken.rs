@@ -58,7 +58,7 @@ const ERRORS: &[(&str, &str, Change)] = &[
         of(&mut e.management.templates)[0].spec.template_id = Some(9001);
     }),
     ("vm-management.machines-have-vms", "machine `w-0`, VM 102: it is stopped", |e| {
-        of(&mut e.proxmox.guests).get_mut(&vmid(102)).unwrap().status = Some("stopped".into());
+        e.proxmox.states.insert(vmid(102), Read::Known("stopped".into()));
     }),
     ("vm-management.no-duplicates", "VMs 101 and 300 all belong to machine `default/cp-0`", |e| {
         of(e.proxmox.settings.get_mut(&vmid(300)).unwrap()).mark = Some(mark("cp-0", 0));
