@@ -1,7 +1,9 @@
 //! Development tasks: `cargo xtask help`.
 
+mod architecture;
 mod generate;
 mod lab;
+mod test;
 mod tools;
 
 use std::io::Write as _;
@@ -22,6 +24,8 @@ struct Args {
 enum Task {
     #[command(name = "gen")]
     Generate(generate::Args),
+    Test(test::Args),
+    Architecture(architecture::Args),
     Tools(tools::Args),
     Lab(lab::Args),
     Enter(lab::EnterArgs),
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Generate(args) => generate::run(&args),
+        Task::Architecture(args) => architecture::run(&args),
+        Task::Test(args) => test::run(&args),
         Task::Tools(args) => tools::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Enter(args) => lab::enter(&args),

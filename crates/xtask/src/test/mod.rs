@@ -1,0 +1,121 @@
+//! `cargo xtask test`: everything that must hold before a change is taken, part by part.
+//!
+//! ```text
+//! format → generated files → clippy → licences and bans → build → tools → tests → tests in the lab → the demo
+//! ```
+//!
+//! Promises: each part runs whatever became of the one before, as long as it was built; what cannot run here is skipped
+//! aloud, never silently; the exit code is 0 only when nothing failed; the last line is `N passed, N failed, N skipped`,
+//! where tests count one each and so do the other parts. No compiler runs inside the lab.
+//! Assumes: the workspace's root is where it was when this was built.
+
+mod clock;
+mod full;
+mod run;
+mod suite;
+mod summary;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::builder::FalseyValueParser;
+
+use self::run::{Row, Runner};
+
+/// Longer than any single part takes on a small machine.
+const DEMO_LIMIT: Duration = Duration::from_mins(30);
+
+/// Lints, all tests, those that need private namespaces among them, and the demo as an end-to-end test.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Sweeps and long series at full length; goes on where an interrupted run of the same commit was.
+    #[arg(long, env = "OXMOX_FULL", value_parser = FalseyValueParser::new())]
+    full: bool,
+    /// Leave the demo out.
+    #[arg(long, env = "OXMOX_SKIP_DEMO", value_parser = FalseyValueParser::new())]
+    skip_demo: bool,
+    /// Seed of all that is random; today's date if none is given.
+    #[arg(long, env = "OXMOX_SEED", value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Only parts whose name contains this; may be given more than once.
+    #[arg(long, value_name = "WORD")]
+    only: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .context("find the workspace, which has moved since xtask was built")?;
+    let seed = args.seed.unwrap_or_else(clock::day);
+    let mut runner = Runner::new(root, seed, args)?;
+    runner.say(&format!("seed {seed} (OXMOX_SEED={seed} repeats this run)"));
+    // What an earlier run left that was killed.
+    testkit::leash::clean(&testkit::leash::Scope::Orphans)?;
+    parts(&mut runner, args);
+    testkit::leash::clean(&testkit::leash::Scope::Orphans)?;
+    if args.full {
+        full::write_page(&runner)?;
+    }
+    runner.say(&summary::table(runner.rows(), runner.elapsed()));
+    let total = summary::total(runner.rows());
+    runner.say(&total.to_string());
+    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn parts(runner: &mut Runner, args: &Args) {
+    runner.command("format", &cargo(&["fmt", "--all", "--", "--check"]));
+    let xtask = runner.binary("xtask");
+    runner.command("generated files", &words(&xtask, &["gen", "--check"]));
+    let lints = ["clippy", "--workspace", "--all-targets", "--features", "cli/demo", "--", "-D", "warnings"];
+    runner.command("clippy", &cargo(&lints));
+    deny(runner);
+    let suite = runner.part("build", suite::build);
+    let tools = runner.command("tools", &words(&xtask, &["tools"]));
+    let Some(suite) = suite else {
+        runner.skip("tests", "they were not built");
+        runner.skip("demo", "it was not built");
+        return;
+    };
+    for test in suite.iter().filter(|test| !test.needs_lab()) {
+        runner.row(&test.name(), |runner| test.run(runner, suite::Place::Here));
+    }
+    let place = if runner.is_root() { suite::Place::Lab } else { suite::Place::Here };
+    for test in suite.iter().filter(|test| test.needs_lab()) {
+        runner.row(&test.name(), |runner| test.run(runner, place));
+    }
+    demo(runner, args, tools);
+}
+
+fn deny(runner: &mut Runner) {
+    let name = "licences and bans";
+    if Command::new("cargo-deny").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        runner.command(name, &cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]));
+    } else {
+        runner.skip(name, "cargo-deny is not installed; `cargo install --locked cargo-deny` does it");
+    }
+}
+
+fn demo(runner: &mut Runner, args: &Args, tools: bool) {
+    let name = "demo";
+    if args.skip_demo {
+        runner.skip(name, "OXMOX_SKIP_DEMO is set");
+    } else if !tools {
+        runner.skip(name, "its tools could not be built");
+    } else if !runner.is_root() {
+        runner.skip(name, "real nodes need root; `make demo` runs that part through sudo");
+    } else {
+        let command = words(&runner.binary("oxmox"), &["demo"]);
+        runner.row(name, |runner| Ok(Row::of_command(runner.run(&command, Some(DEMO_LIMIT))?)));
+    }
+}
+
+fn cargo(args: &[&str]) -> Vec<PathBuf> {
+    words(Path::new("cargo"), args)
+}
+
+fn words(program: &Path, args: &[&str]) -> Vec<PathBuf> {
+    std::iter::once(program.to_owned()).chain(args.iter().map(PathBuf::from)).collect()
+}
