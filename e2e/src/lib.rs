@@ -5,11 +5,14 @@
 //! takes seconds; the demo runs the real managers.
 
 mod binary;
+pub mod chance;
 mod play;
 mod simulator;
 mod stage;
+mod world;
 
 pub use binary::binary;
 pub use play::MachineWish;
-pub use simulator::Simulator;
-pub use stage::{Stage, StageOptions};
+pub use simulator::{Rule, Simulator};
+pub use stage::{Stage, StageOptions, say};
+pub use world::World;

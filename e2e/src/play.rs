@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use api::{ProxmoxCluster, ProxmoxMachine};
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::ResourceExt as _;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testkit::{NotYet, eventually};
 
@@ -73,11 +73,14 @@ impl Stage {
     /// Makes the cluster, with changes of its usual spec.
     pub async fn cluster(&self, change: Value) -> Result<()> {
         let owner = self
-            .create("Cluster", json!({
-                "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
-                "metadata": {"name": CLUSTER},
-                "spec": {"infrastructureRef": {"apiGroup": api::GROUP, "kind": "ProxmoxCluster", "name": CLUSTER}},
-            }))
+            .create(
+                "Cluster",
+                json!({
+                    "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
+                    "metadata": {"name": CLUSTER},
+                    "spec": {"infrastructureRef": {"apiGroup": api::GROUP, "kind": "ProxmoxCluster", "name": CLUSTER}},
+                }),
+            )
             .await?;
         let mut spec = json!({
             "controlPlaneEndpoint": {"host": "10.10.10.10", "port": 6443},
@@ -112,15 +115,18 @@ impl Stage {
             .await
             .context("write the bootstrap data")?;
         let owner = self
-            .create("Machine", json!({
-                "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine",
-                "metadata": {"name": name, "labels": {api::CLUSTER_NAME_LABEL: CLUSTER}},
-                "spec": {
-                    "clusterName": CLUSTER, "version": "v1.36.3",
-                    "bootstrap": {"dataSecretName": name},
-                    "infrastructureRef": {"apiGroup": api::GROUP, "kind": "ProxmoxMachine", "name": name},
-                },
-            }))
+            .create(
+                "Machine",
+                json!({
+                    "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine",
+                    "metadata": {"name": name, "labels": {api::CLUSTER_NAME_LABEL: CLUSTER}},
+                    "spec": {
+                        "clusterName": CLUSTER, "version": "v1.36.3",
+                        "bootstrap": {"dataSecretName": name},
+                        "infrastructureRef": {"apiGroup": api::GROUP, "kind": "ProxmoxMachine", "name": name},
+                    },
+                }),
+            )
             .await?;
         let mut spec = json!({
             "sourceNode": "pve1", "templateID": 9000, "full": true, "pool": "kubernetes",
@@ -196,16 +202,7 @@ impl Stage {
 
     /// The VMIDs that the simulator holds, its template apart.
     pub async fn vms(&self) -> Result<Vec<u64>> {
-        let state = self.sim.state().await?;
-        let guests = state.pointer("/guests").context("the simulator's state has no guests")?;
-        let all: Vec<&Value> = match guests {
-            Value::Object(all) => all.values().collect(),
-            Value::Array(all) => all.iter().collect(),
-            other => anyhow::bail!("guests are {other}"),
-        };
-        const TEMPLATE: u64 = 9000;
-        let numbers = all.into_iter().filter_map(|guest| guest.get("vmid").and_then(Value::as_u64));
-        Ok(numbers.filter(|vmid| *vmid != TEMPLATE).collect())
+        let world = self.sim.world().await?;
+        Ok(world.vms().filter_map(|vm| vm.get("vmid").and_then(Value::as_u64)).collect())
     }
 }
-

@@ -62,10 +62,8 @@ impl Stage {
         let _old = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).with_context(|| format!("make `{}`", dir.display()))?;
         let plane_options = Options::on_loopback(dir.join("plane"))?.with_controllers(Controllers::None);
-        let (plane, sim) = tokio::try_join!(
-            ControlPlane::start(&tools, plane_options),
-            Simulator::start(options.sim.clone()),
-        )?;
+        let (plane, sim) =
+            tokio::try_join!(ControlPlane::start(&tools, plane_options), Simulator::start(options.sim.clone()),)?;
         capi::install_crds(&plane, &tools).await?;
         for definition in api::definitions() {
             plane.apply(&api::definition_yaml(&definition)?).await?;
@@ -142,6 +140,11 @@ fn rbac() -> Result<String> {
 }
 
 fn skip(name: &str, why: &str) {
+    say(&format!("SKIPPED {name}: {why}"));
+}
+
+/// Tells who watches a long test how far it is.
+pub fn say(words: &str) {
     use std::io::Write as _;
-    let _unheard = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
+    let _unheard = writeln!(std::io::stderr(), "{words}");
 }

@@ -38,18 +38,10 @@ pub struct Zone {
     #[schemars(regex(pattern = r"^[a-z0-9A-Z]([a-z0-9A-Z-_.]{0,61}[a-z0-9A-Z])?$"))]
     pub zone: String,
     /// IPv4 addresses of the zone.
-    #[serde(
-        default,
-        rename = "ipv4Config",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "ipv4Config", skip_serializing_if = "Option::is_none")]
     pub ipv4_config: Option<IpConfig>,
     /// IPv6 addresses of the zone.
-    #[serde(
-        default,
-        rename = "ipv6Config",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "ipv6Config", skip_serializing_if = "Option::is_none")]
     pub ipv6_config: Option<IpConfig>,
     /// DNS servers of the zone.
     #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "set"))]

@@ -11,9 +11,7 @@ use crate::machine::{Initialization, TemplateMeta};
 /// What the machines of one workload cluster share: the API endpoint, addresses, nodes, credentials.
 ///
 /// With neither `ipv4Config` nor `ipv6Config` machines get their addresses by DHCP (additive: the peer demands one).
-#[derive(
-    CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "infrastructure.cluster.x-k8s.io",
     version = "v1alpha2",
@@ -45,18 +43,10 @@ pub struct ProxmoxClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler_hints: Option<SchedulerHints>,
     /// IPv4 addresses for machines.
-    #[serde(
-        default,
-        rename = "ipv4Config",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "ipv4Config", skip_serializing_if = "Option::is_none")]
     pub ipv4_config: Option<IpConfig>,
     /// IPv6 addresses for machines.
-    #[serde(
-        default,
-        rename = "ipv6Config",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "ipv6Config", skip_serializing_if = "Option::is_none")]
     pub ipv6_config: Option<IpConfig>,
     /// DNS servers that machines use.
     #[serde(default)]
@@ -124,11 +114,7 @@ pub struct ProxmoxClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
     /// In-cluster IP pools in use; kept for the peer's objects.
-    #[serde(
-        default,
-        rename = "inClusterIPPoolRef",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, rename = "inClusterIPPoolRef", skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub in_cluster_ip_pool_ref: Vec<ObjectName>,
     /// In-cluster IP pools by zone; kept for the peer's objects.
@@ -156,18 +142,10 @@ pub struct ZonePools {
     #[serde(default = "default_zone")]
     pub zone: String,
     /// Its IPv4 pool.
-    #[serde(
-        default,
-        rename = "inClusterIPPoolRefV4",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "inClusterIPPoolRefV4", skip_serializing_if = "Option::is_none")]
     pub in_cluster_ip_pool_ref_v4: Option<ObjectName>,
     /// Its IPv6 pool.
-    #[serde(
-        default,
-        rename = "inClusterIPPoolRefV6",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "inClusterIPPoolRefV6", skip_serializing_if = "Option::is_none")]
     pub in_cluster_ip_pool_ref_v6: Option<ObjectName>,
 }
 
@@ -202,9 +180,7 @@ pub struct NodeLocation {
 }
 
 /// A template of `ProxmoxCluster`s, for ClusterClass.
-#[derive(
-    CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "infrastructure.cluster.x-k8s.io",
     version = "v1alpha2",

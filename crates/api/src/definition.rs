@@ -1,7 +1,7 @@
 //! The definitions (CRDs) of all kinds, as `kubectl apply` wants them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 
@@ -24,21 +24,33 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         for contract in CONTRACTS {
             labels.insert(contract.into(), crate::VERSION.into());
         }
-        labels.insert(
-            "cluster.x-k8s.io/provider".into(),
-            "infrastructure-proxmox".into(),
-        );
+        labels.insert("cluster.x-k8s.io/provider".into(), "infrastructure-proxmox".into());
+        let machine = definition.spec.names.kind == "ProxmoxMachine";
         for version in &mut definition.spec.versions {
-            if let Some(schema) = version
-                .schema
-                .as_mut()
-                .and_then(|s| s.open_api_v3_schema.as_mut())
-            {
+            if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
                 forbid_null(schema);
+                if machine {
+                    begin_unknown(schema);
+                }
             }
         }
     }
     all
+}
+
+/// A machine that no controller has seen yet is `Unknown`, not missing its condition: Cluster API would take that for
+/// `False`, and a MachineHealthCheck that waits for nothing would replace it at once.
+fn begin_unknown(schema: &mut JSONSchemaProps) {
+    let status = schema.properties.as_mut().and_then(|properties| properties.get_mut("status"));
+    if let Some(status) = status {
+        status.default = Some(JSON(serde_json::json!({"conditions": [{
+            "type": "Ready",
+            "status": "Unknown",
+            "reason": "Pending",
+            "message": "waiting for the controller",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }]})));
+    }
 }
 
 /// An optional field is absent, never null: a rule (CEL) would see null, a default would not replace it.
@@ -63,10 +75,7 @@ mod test {
 
     fn machine() -> serde_json::Value {
         let all = definitions();
-        let found = all
-            .iter()
-            .find(|d| d.spec.names.kind == "ProxmoxMachine")
-            .unwrap();
+        let found = all.iter().find(|d| d.spec.names.kind == "ProxmoxMachine").unwrap();
         serde_json::to_value(found).unwrap()
     }
 
@@ -87,21 +96,20 @@ mod test {
     }
 
     #[test]
+    fn a_machine_begins_unknown() {
+        let status = &machine()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        assert_eq!(status["default"]["conditions"][0]["status"], "Unknown");
+    }
+
+    #[test]
     fn what_the_peer_defaults_is_defaulted() {
-        let schema = &machine()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-            ["properties"];
+        let schema = &machine()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
         assert_eq!(schema["full"]["default"], true);
         let nic = &schema["network"]["properties"]["networkDevices"];
         assert_eq!(nic["items"]["properties"]["name"]["default"], "net0");
         assert_eq!(nic["items"]["properties"]["model"]["default"], "virtio");
-        assert_eq!(
-            nic["x-kubernetes-list-map-keys"],
-            serde_json::json!(["name"])
-        );
-        assert_eq!(
-            schema["templateSelector"]["properties"]["matchPolicy"]["default"],
-            "exact"
-        );
+        assert_eq!(nic["x-kubernetes-list-map-keys"], serde_json::json!(["name"]));
+        assert_eq!(schema["templateSelector"]["properties"]["matchPolicy"]["default"], "exact");
     }
 }
 
@@ -116,8 +124,6 @@ pub struct PrintError {
 
 /// One definition as YAML.
 pub fn definition_yaml(definition: &CustomResourceDefinition) -> Result<String, PrintError> {
-    serde_saphyr::to_string(definition).map_err(|source| PrintError {
-        name: definition.metadata.name.clone().unwrap_or_default(),
-        source,
-    })
+    serde_saphyr::to_string(definition)
+        .map_err(|source| PrintError { name: definition.metadata.name.clone().unwrap_or_default(), source })
 }

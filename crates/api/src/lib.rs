@@ -13,17 +13,16 @@ mod network;
 
 pub use address::{IpConfig, Zone};
 pub use cluster::{
-    ApiEndpoint, NodeLocation, NodeLocations, ObjectName, ProxmoxCluster, ProxmoxClusterSpec,
-    ProxmoxClusterStatus, ProxmoxClusterTemplate, ProxmoxClusterTemplateResource,
-    ProxmoxClusterTemplateSpec, SchedulerHints, SecretRef, ZonePools,
+    ApiEndpoint, NodeLocation, NodeLocations, ObjectName, ProxmoxCluster, ProxmoxClusterSpec, ProxmoxClusterStatus,
+    ProxmoxClusterTemplate, ProxmoxClusterTemplateResource, ProxmoxClusterTemplateSpec, SchedulerHints, SecretRef,
+    ZonePools,
 };
 pub use condition::{ClusterReason, ConditionType, MachineReason};
 pub use definition::{CONTRACTS, PrintError, definition_yaml, definitions};
 pub use machine::{
-    BootVolume, Checks, Disks, Initialization, IpAddresses, MachineAddress, MatchPolicy,
-    MetadataSettings, NetworkStatus, ProxmoxMachine, ProxmoxMachineSpec, ProxmoxMachineStatus,
-    ProxmoxMachineTemplate, ProxmoxMachineTemplateResource, ProxmoxMachineTemplateSpec,
-    TemplateMeta, TemplateSelector, VmIdRange,
+    BootVolume, Checks, Disks, Initialization, IpAddresses, MachineAddress, MatchPolicy, MetadataSettings,
+    NetworkStatus, ProxmoxMachine, ProxmoxMachineSpec, ProxmoxMachineStatus, ProxmoxMachineTemplate,
+    ProxmoxMachineTemplateResource, ProxmoxMachineTemplateSpec, TemplateMeta, TemplateSelector, VmIdRange,
 };
 pub use network::{IpPoolRef, NetworkDevice, NetworkSpec, Route, RoutingPolicy, Vrf};
 

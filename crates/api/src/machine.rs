@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::network::NetworkSpec;
 
 /// One VM: the template it is cloned from, its size, its network.
-#[derive(
-    CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "infrastructure.cluster.x-k8s.io",
     version = "v1alpha2",
@@ -45,11 +43,7 @@ pub struct ProxmoxMachineSpec {
     #[schemars(length(min = 1))]
     pub source_node: Option<String>,
     /// VMID of the template to clone.
-    #[serde(
-        default,
-        rename = "templateID",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "templateID", skip_serializing_if = "Option::is_none")]
     pub template_id: Option<i32>,
     /// Chooses the template by its tags, instead of `sourceNode` and `templateID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,21 +68,11 @@ pub struct ProxmoxMachineSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
     /// `proxmox://` and the VM's SMBIOS UUID. Written by the controller once the clone is done.
-    #[serde(
-        default,
-        rename = "providerID",
-        skip_serializing_if = "Option::is_none"
-    )]
-    #[schemars(regex(
-        pattern = r"^proxmox://[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-    ))]
+    #[serde(default, rename = "providerID", skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^proxmox://[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"))]
     pub provider_id: Option<String>,
     /// The VM's VMID. Written by the controller once the clone is done.
-    #[serde(
-        default,
-        rename = "virtualMachineID",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "virtualMachineID", skip_serializing_if = "Option::is_none")]
     pub virtual_machine_id: Option<i64>,
     /// CPU sockets; the template's when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,11 +236,7 @@ pub struct ProxmoxMachineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Time>,
     /// VMID that was reserved for the VM before it was cloned (additive).
-    #[serde(
-        default,
-        rename = "reservedVMID",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "reservedVMID", skip_serializing_if = "Option::is_none")]
     pub reserved_vmid: Option<i64>,
 }
 
@@ -312,9 +292,7 @@ pub struct NetworkStatus {
 }
 
 /// A template of `ProxmoxMachine`s.
-#[derive(
-    CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "infrastructure.cluster.x-k8s.io",
     version = "v1alpha2",

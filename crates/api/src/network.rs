@@ -49,18 +49,10 @@ pub struct NetworkDevice {
     #[schemars(range(min = 1, max = 65535))]
     pub queues: Option<i32>,
     /// The cluster's (or zone's) IPv4 addresses and default gateway go to this NIC. Without any such NIC: the first.
-    #[serde(
-        default,
-        rename = "defaultIPv4",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "defaultIPv4", skip_serializing_if = "Option::is_none")]
     pub default_ipv4: Option<bool>,
     /// The cluster's (or zone's) IPv6 addresses and default gateway go to this NIC. Without any such NIC: the first.
-    #[serde(
-        default,
-        rename = "defaultIPv6",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "defaultIPv6", skip_serializing_if = "Option::is_none")]
     pub default_ipv6: Option<bool>,
     /// Pools of the in-cluster IPAM provider that give this NIC further addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

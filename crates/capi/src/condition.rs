@@ -23,7 +23,10 @@ pub(crate) fn set(
     };
     let before = all.iter().position(|condition| condition.type_ == kind).map(|at| all.remove(at));
     let last_transition_time = match before {
-        Some(before) if before.status == status => before.last_transition_time,
+        // the epoch is the definition's default, not a time
+        Some(before) if before.status == status && before.last_transition_time.0 != Timestamp::UNIX_EPOCH => {
+            before.last_transition_time
+        }
         // whole seconds: that is what Kubernetes keeps
         _ => Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
     };

@@ -49,11 +49,8 @@ fn convert(resources: &Resources, sequence: u64) -> Inventory {
         lock: row.lock.clone(),
         maxmem: row.maxmem.unwrap_or(0),
     });
-    let nodes = resources.nodes.values().map(|row| NodeRow {
-        node: row.node.clone(),
-        online: row.online,
-        maxmem: row.maxmem,
-    });
+    let nodes =
+        resources.nodes.values().map(|row| NodeRow { node: row.node.clone(), online: row.online, maxmem: row.maxmem });
     let storages = resources.storages.iter().map(|row| StorageRow {
         storage: row.storage.clone(),
         node: row.node.clone(),

@@ -19,9 +19,9 @@ pub(crate) fn machines_of_change(ctx: &Context, changes: &pve::Changes) -> Vec<O
     let mut concerned = Vec::new();
     ctx.each_machine(|machine| {
         let uid = machine.uid().unwrap_or_default();
-        let (task, reserved) = ctx.memory.with(&uid, |progress| {
-            (progress.task.clone(), progress.reserved.as_ref().map(|reserved| reserved.vmid))
-        });
+        let (task, reserved) = ctx
+            .memory
+            .with(&uid, |progress| (progress.task.clone(), progress.reserved.as_ref().map(|reserved| reserved.vmid)));
         let written = machine.spec.virtual_machine_id.or(machine.status.as_ref().and_then(|s| s.reserved_vmid));
         let vmid = written.and_then(|n| Vmid::try_from(u32::try_from(n).ok()?).ok()).or(reserved);
         // A machine that has no VMID yet waits for something that any change may bring: a template, a node, room.
@@ -38,7 +38,8 @@ pub(crate) fn machines_of_change(ctx: &Context, changes: &pve::Changes) -> Vec<O
 
 /// The infrastructure of one of Cluster API's `Machine`s.
 pub(crate) fn machine_of_machine(machine: &DynamicObject) -> Option<ObjectRef<ProxmoxMachine>> {
-    let name = core::infrastructure(machine).filter(|_| core::infrastructure_kind(machine) == Some("ProxmoxMachine"))?;
+    let name =
+        core::infrastructure(machine).filter(|_| core::infrastructure_kind(machine) == Some("ProxmoxMachine"))?;
     Some(ObjectRef::new(name).within(&machine.namespace()?))
 }
 
@@ -61,7 +62,8 @@ pub(crate) fn machines_of_cluster(
 
 /// The infrastructure of one of Cluster API's `Cluster`s.
 pub(crate) fn cluster_of_cluster(cluster: &DynamicObject) -> Option<ObjectRef<ProxmoxCluster>> {
-    let name = core::infrastructure(cluster).filter(|_| core::infrastructure_kind(cluster) == Some("ProxmoxCluster"))?;
+    let name =
+        core::infrastructure(cluster).filter(|_| core::infrastructure_kind(cluster) == Some("ProxmoxCluster"))?;
     Some(ObjectRef::new(name).within(&cluster.namespace()?))
 }
 
@@ -86,6 +88,8 @@ pub(crate) async fn all_clusters(kube: &Client, settings: &Settings) -> Vec<Obje
     };
     let list = clusters.list_metadata(&ListParams::default()).await.map(|list| list.items).unwrap_or_default();
     list.iter()
-        .filter_map(|meta| Some(ObjectRef::new(meta.metadata.name.as_deref()?).within(meta.metadata.namespace.as_deref()?)))
+        .filter_map(|meta| {
+            Some(ObjectRef::new(meta.metadata.name.as_deref()?).within(meta.metadata.namespace.as_deref()?))
+        })
         .collect()
 }

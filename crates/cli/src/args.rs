@@ -72,9 +72,9 @@ impl Kubernetes {
                     .await
                     .with_context(|| format!("--kubeconfig: use `{}`", file.display()))?
             }
-            None => kube::Config::infer().await.context(
-                "find a Kubernetes: no --kubeconfig, no ~/.kube/config, and not running in a pod",
-            )?,
+            None => kube::Config::infer()
+                .await
+                .context("find a Kubernetes: no --kubeconfig, no ~/.kube/config, and not running in a pod")?,
         };
         kube::Client::try_from(config).context("make a Kubernetes client")
     }

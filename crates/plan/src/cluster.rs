@@ -51,7 +51,10 @@ pub fn check(cluster: &ProxmoxCluster) -> Result<(), String> {
         && host.is_none()
         && !is_hostname(&endpoint.host)
     {
-        return Err(format!("spec.controlPlaneEndpoint.host: `{}` is neither an address nor a host name", endpoint.host));
+        return Err(format!(
+            "spec.controlPlaneEndpoint.host: `{}` is neither an address nor a host name",
+            endpoint.host
+        ));
     }
     let zones = spec.zone_config.iter().flat_map(|zone| {
         let name = format!("spec.zoneConfig[{}].", zone.zone);
@@ -130,11 +133,8 @@ pub fn keep(cluster: &ProxmoxCluster, seen: &Observed) -> Plan {
     let missing: Vec<_> = cluster.spec.allowed_nodes.iter().filter(|name| !known(name)).cloned().collect();
     if !missing.is_empty() {
         let has: Vec<_> = inventory.nodes.iter().map(|row| row.node.as_str()).collect();
-        let message = format!(
-            "spec.allowedNodes: Proxmox VE has no node `{}`; it has: {}",
-            missing.join("`, `"),
-            has.join(", ")
-        );
+        let message =
+            format!("spec.allowedNodes: Proxmox VE has no node `{}`; it has: {}", missing.join("`, `"), has.join(", "));
         return not(ClusterReason::NodeNotFound, message, minute);
     }
     Plan {

@@ -23,10 +23,7 @@ impl Mark {
     /// Reads the mark out of a VM's notes.
     pub fn read(notes: &str) -> Option<Self> {
         let line = notes.trim_end().lines().next_back()?.strip_prefix(WORD)?;
-        let field = |key: &str| {
-            line.split(' ')
-                .find_map(|part| part.strip_prefix(key)?.strip_prefix('='))
-        };
+        let field = |key: &str| line.split(' ').find_map(|part| part.strip_prefix(key)?.strip_prefix('='));
         Some(Self {
             machine: field("machine")?.to_owned(),
             uid: field("uid").filter(|uid| !uid.is_empty())?.to_owned(),
@@ -56,12 +53,17 @@ pub struct Owned {
 
 impl Owned {
     /// Compares the VM's configuration with who we are.
-    pub fn prove(vmid: Vmid, config: &GuestConfig, uid: &str, name: &str, recorded: Option<SmbiosUuid>) -> Option<Self> {
+    pub fn prove(
+        vmid: Vmid,
+        config: &GuestConfig,
+        uid: &str,
+        name: &str,
+        recorded: Option<SmbiosUuid>,
+    ) -> Option<Self> {
         let mark = Mark::read(config.description.as_deref()?)?;
         let uuid = config.smbios_uuid()?;
-        let ours = mark.uid == uid
-            && config.name.as_deref() == Some(name)
-            && recorded.is_none_or(|recorded| recorded == uuid);
+        let ours =
+            mark.uid == uid && config.name.as_deref() == Some(name) && recorded.is_none_or(|recorded| recorded == uuid);
         ours.then_some(Self { vmid, uuid, mark })
     }
 

@@ -34,7 +34,9 @@ pub enum NoRoom {
     #[error("no allowed node is online ({0})")]
     Offline(String),
     /// The disks cannot go there.
-    #[error("template {template} lies on storage that only `{node}` has, which is not among the allowed nodes ({allowed})")]
+    #[error(
+        "template {template} lies on storage that only `{node}` has, which is not among the allowed nodes ({allowed})"
+    )]
     Pinned {
         /// The template.
         template: Vmid,

@@ -36,7 +36,15 @@ pub(crate) async fn reconcile(namespace: &str, name: &str, ctx: Arc<Context>) ->
         let mut status = cluster.status.clone().unwrap_or_default();
         let generation = cluster.metadata.generation;
         let reason = ClusterReason::Paused;
-        condition::set(&mut status.conditions, ConditionType::Paused, Truth::True, &reason, "", generation, machine::now());
+        condition::set(
+            &mut status.conditions,
+            ConditionType::Paused,
+            Truth::True,
+            &reason,
+            "",
+            generation,
+            machine::now(),
+        );
         write(&clusters, &cluster, status).await?;
         return Ok(Action::await_change());
     }

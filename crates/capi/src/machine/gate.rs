@@ -16,14 +16,14 @@ pub(super) enum Gate {
     /// It does not, and nothing is written.
     Shut,
     /// It does not, and the object is told why.
-    Waits {
-        machine: Box<ProxmoxMachine>,
-        reason: MachineReason,
-        message: String,
-    },
+    Waits { machine: Box<ProxmoxMachine>, reason: MachineReason, message: String },
 }
 
-pub(super) async fn open(ctx: &Context, machines: &Api<ProxmoxMachine>, machine: ProxmoxMachine) -> Result<Gate, Error> {
+pub(super) async fn open(
+    ctx: &Context,
+    machines: &Api<ProxmoxMachine>,
+    machine: ProxmoxMachine,
+) -> Result<Gate, Error> {
     let namespace = machine.namespace().unwrap_or_default();
     let deleted = machine.metadata.deletion_timestamp.is_some();
     let ours = machine.finalizers().iter().any(|finalizer| finalizer == api::MACHINE_FINALIZER);
@@ -35,16 +35,14 @@ pub(super) async fn open(ctx: &Context, machines: &Api<ProxmoxMachine>, machine:
         Some(name) => get(ctx, &ctx.kinds.machine, &namespace, name).await?,
         None => None,
     };
-    let cluster_name = owner
-        .as_ref()
-        .and_then(core::cluster_name)
-        .or_else(|| machine.labels().get(api::CLUSTER_NAME_LABEL).cloned());
+    let cluster_name =
+        owner.as_ref().and_then(core::cluster_name).or_else(|| machine.labels().get(api::CLUSTER_NAME_LABEL).cloned());
     let core_cluster = match &cluster_name {
         Some(name) => get(ctx, &ctx.kinds.cluster, &namespace, name).await?,
         None => None,
     };
-    let paused = machine.annotations().contains_key(api::PAUSED_ANNOTATION)
-        || core_cluster.as_ref().is_some_and(core::paused);
+    let paused =
+        machine.annotations().contains_key(api::PAUSED_ANNOTATION) || core_cluster.as_ref().is_some_and(core::paused);
     if paused {
         let message = "paused by Cluster.spec.paused or the annotation cluster.x-k8s.io/paused".into();
         return Ok(Gate::Waits { machine: Box::new(machine), reason: MachineReason::Paused, message });

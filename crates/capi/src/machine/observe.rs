@@ -153,7 +153,8 @@ impl Others {
         let labels = scope.machine.labels();
         let kin = |other: &ProxmoxMachine| {
             other.labels().get(api::CLUSTER_NAME_LABEL) == labels.get(api::CLUSTER_NAME_LABEL)
-                && other.labels().contains_key(api::CONTROL_PLANE_LABEL) == labels.contains_key(api::CONTROL_PLANE_LABEL)
+                && other.labels().contains_key(api::CONTROL_PLANE_LABEL)
+                    == labels.contains_key(api::CONTROL_PLANE_LABEL)
         };
         ctx.each_machine(|other| {
             let uid = other.uid().unwrap_or_default();

@@ -140,11 +140,12 @@ fn say(
     message: &str,
 ) {
     let now = now();
-    let first = !status.conditions.iter().any(|condition| condition.type_ == "Ready");
-    if let Some(truth) = truth.or(first.then_some(Truth::False)) {
-        for kind in [ConditionType::Ready, ConditionType::VirtualMachineProvisioned] {
-            condition::set(&mut status.conditions, kind, truth, &reason, message, generation, now);
-        }
+    if let Some(truth) = truth {
+        condition::set(&mut status.conditions, ConditionType::Ready, truth, &reason, message, generation, now);
+        // the peer's own condition is false until the VM is there
+        let provisioned = if truth == Truth::Unknown && status.ready != Some(true) { Truth::False } else { truth };
+        let kind = ConditionType::VirtualMachineProvisioned;
+        condition::set(&mut status.conditions, kind, provisioned, &reason, message, generation, now);
     }
     let (paused, reason) = match reason {
         MachineReason::Paused => (Truth::True, MachineReason::Paused),
@@ -179,7 +180,11 @@ async fn tell(ctx: &Context, scope: &Scope, note: &Note) {
         return;
     }
     let old = scope.machine.status.as_ref().and_then(|status| {
-        status.conditions.iter().find(|condition| condition.type_ == "Ready").map(|c| (c.reason.clone(), c.message.clone()))
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == "Ready")
+            .map(|c| (c.reason.clone(), c.message.clone()))
     });
     let (reason, message) = (note.reason().to_string(), note.to_string());
     if old.as_ref() == Some(&(reason.clone(), message.clone())) {
@@ -194,7 +199,11 @@ async fn tell(ctx: &Context, scope: &Scope, note: &Note) {
 }
 
 /// Nothing is written where nothing changed.
-async fn write(machines: &Api<ProxmoxMachine>, machine: &ProxmoxMachine, status: ProxmoxMachineStatus) -> Result<(), Error> {
+async fn write(
+    machines: &Api<ProxmoxMachine>,
+    machine: &ProxmoxMachine,
+    status: ProxmoxMachineStatus,
+) -> Result<(), Error> {
     if machine.status.as_ref() == Some(&status) {
         return Ok(());
     }
@@ -221,9 +230,8 @@ pub(super) async fn waits(
 ) -> Result<(), Error> {
     ctx.memory.with(&machine.uid().unwrap_or_default(), |progress| progress.busy = None);
     let mut status = machine.status.clone().unwrap_or_default();
-    let provisioned = status.initialization.as_ref().and_then(|init| init.provisioned).unwrap_or(false);
-    // What is paused keeps its state; what was provisioned once is not made false by waiting.
-    let truth = (reason != MachineReason::Paused && !provisioned).then_some(Truth::False);
+    // what is paused keeps its state; waiting says nothing of the VM
+    let truth = (reason != MachineReason::Paused).then_some(Truth::Unknown);
     say(&mut status, machine.metadata.generation, truth, reason, &message);
     write(machines, machine, status).await
 }

@@ -52,10 +52,9 @@ pub(crate) struct Args {
 #[expect(clippy::disallowed_methods, reason = "the edge: here the time is taken")]
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let selection = Selection::new(args.only, args.skip).context("--only, --skip")?;
-    let credentials = args
-        .proxmox
-        .credentials()?
-        .context("no Proxmox VE is given\nhint: --proxmox-url, --proxmox-token and --proxmox-secret, or $PROXMOX_URL …")?;
+    let credentials = args.proxmox.credentials()?.context(
+        "no Proxmox VE is given\nhint: --proxmox-url, --proxmox-token and --proxmox-secret, or $PROXMOX_URL …",
+    )?;
     let config = credentials.config().map_err(anyhow::Error::msg).context("--proxmox-url")?;
     let kube = if args.proxmox_only { None } else { Some(args.kubernetes.client().await?) };
     let sources = Sources {

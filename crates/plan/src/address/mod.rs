@@ -103,10 +103,7 @@ fn number(address: IpAddr) -> u128 {
 impl Pool {
     /// Reads the ranges of one family.
     pub fn read(config: &IpConfig, family: Family) -> Result<Self, Invalid> {
-        let gateway: IpAddr = config
-            .gateway
-            .parse()
-            .map_err(|_| Invalid::Gateway { text: config.gateway.clone() })?;
+        let gateway: IpAddr = config.gateway.parse().map_err(|_| Invalid::Gateway { text: config.gateway.clone() })?;
         let check = |text: &str, address: IpAddr| {
             (Family::of(address) == family)
                 .then_some(address)
@@ -137,10 +134,7 @@ impl Pool {
 
     /// How many addresses the ranges hold, free or not.
     pub fn size(&self) -> u128 {
-        self.ranges
-            .iter()
-            .map(|range| (range.end() - range.start()).saturating_add(1))
-            .fold(0, u128::saturating_add)
+        self.ranges.iter().map(|range| (range.end() - range.start()).saturating_add(1)).fold(0, u128::saturating_add)
     }
 
     /// The first free address.

@@ -233,7 +233,11 @@ impl Wrong {
         match (node, vmid) {
             (Some(node), Some(vmid)) => Choice::ById { node, vmid },
             _ => {
-                self.say("ProxmoxMachine", "spec.templateID", "a template is needed: sourceNode and templateID (100 to 999999999), or templateSelector");
+                self.say(
+                    "ProxmoxMachine",
+                    "spec.templateID",
+                    "a template is needed: sourceNode and templateID (100 to 999999999), or templateSelector",
+                );
                 Choice::ByTags { tags: BTreeSet::new(), policy: api::MatchPolicy::Exact }
             }
         }
@@ -254,7 +258,11 @@ impl Wrong {
         match (vmid(range.start), vmid(range.end)) {
             (Some(start), Some(end)) if start <= end => Some((start, end)),
             _ => {
-                self.say("ProxmoxMachine", "spec.vmIDRange", format!("{}-{} is no range of VMIDs", range.start, range.end));
+                self.say(
+                    "ProxmoxMachine",
+                    "spec.vmIDRange",
+                    format!("{}-{} is no range of VMIDs", range.start, range.end),
+                );
                 None
             }
         }

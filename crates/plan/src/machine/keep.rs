@@ -8,7 +8,9 @@ use api::MachineReason;
 use pve_types::{GuestConfig, Vmid};
 
 use super::step::CloneOrder;
-use super::{ByMark, Desired, Facts, Fresh, Look, Note, Observed, Plan, Step, by_mark, config, run, soon, still_cloning};
+use super::{
+    ByMark, Desired, Facts, Fresh, Look, Note, Observed, Plan, Step, by_mark, config, run, soon, still_cloning,
+};
 use crate::inventory::{GuestRow, Inventory};
 use crate::mark::{Mark, Owned};
 use crate::placement::{self, Ask};
@@ -66,7 +68,10 @@ fn unreserved(want: &Desired, seen: &Observed, inventory: &Inventory) -> Plan {
         let mut there: Vec<_> = inventory.storages.iter().map(|row| row.storage.as_str()).collect();
         there.sort_unstable();
         there.dedup();
-        let why = format!("ProxmoxMachine `spec.storage`: no storage `{storage}` is to be seen; there are: {}", there.join(", "));
+        let why = format!(
+            "ProxmoxMachine `spec.storage`: no storage `{storage}` is to be seen; there are: {}",
+            there.join(", ")
+        );
         return rest(Note::Failed { doing: MachineReason::PlacementFailed, why });
     }
     let addresses = match addresses(want, seen) {
@@ -79,9 +84,7 @@ fn unreserved(want: &Desired, seen: &Observed, inventory: &Inventory) -> Plan {
         (None, None) => return look(Look::NextVmid, Note::NoVmid),
     };
     match placement::vmid(from, to, inventory, &seen.reserved) {
-        Some(vmid) => {
-            Plan::order(Step::Reserve { vmid, node, addresses }, Note::Reserving(vmid), Facts::default())
-        }
+        Some(vmid) => Plan::order(Step::Reserve { vmid, node, addresses }, Note::Reserving(vmid), Facts::default()),
         None => rest(Note::NoVmid),
     }
 }
@@ -133,10 +136,7 @@ fn addresses(want: &Desired, seen: &Observed) -> Result<BTreeMap<u8, Vec<IpAddr>
     taken.extend(want.endpoint);
     let mut given: BTreeMap<u8, Vec<IpAddr>> = BTreeMap::new();
     for nic in &want.nics {
-        let families = [
-            (nic.default_ipv4, &want.ipv4, "ipv4Config"),
-            (nic.default_ipv6, &want.ipv6, "ipv6Config"),
-        ];
+        let families = [(nic.default_ipv4, &want.ipv4, "ipv4Config"), (nic.default_ipv6, &want.ipv6, "ipv6Config")];
         for (wanted, pool, field) in families {
             let Some(pool) = pool.as_ref().filter(|_| wanted) else { continue };
             let free = pool.first_free(&taken).ok_or(Note::NoAddress { field, size: pool.size() })?;

@@ -162,19 +162,17 @@ impl Note {
         }
     }
 
-    /// What the conditions say; `None`: as they are.
+    /// What the condition `Ready` says; `None`: as it is.
     ///
-    /// Of a machine that was provisioned once, only a VM that is proven gone makes it false: a MachineHealthCheck
-    /// replaces machines on that, and must not on a VM that could not be looked at, is locked or is being started.
+    /// Only a VM that is proven gone makes it false. A MachineHealthCheck replaces machines on that, and must not on a
+    /// VM that is being made, or that could not be looked at, is locked, or is being started.
     pub fn truth(&self, provisioned: bool) -> Option<Truth> {
         match self {
             Self::Settled { .. } | Self::AwaitsNode { .. } => Some(Truth::True),
-            Self::Lost(_) => Some(Truth::False),
-            Self::Gone | Self::Stopping(_) | Self::Destroying(_) => Some(Truth::False),
-            Self::TaskRuns(_) | Self::RemovingSeed(_) if provisioned => None,
-            _ if provisioned => Some(Truth::Unknown),
+            Self::Lost(_) | Self::Gone | Self::Stopping(_) | Self::Destroying(_) => Some(Truth::False),
             Self::TaskRuns(_) => None,
-            _ => Some(Truth::False),
+            Self::RemovingSeed(_) if provisioned => None,
+            _ => Some(Truth::Unknown),
         }
     }
 
@@ -270,7 +268,9 @@ impl fmt::Display for Note {
                 "VM {vmid} is recorded for this machine but is not ours ({says}); nothing is done to it: \
                  restore its notes and name, or delete this machine"
             ),
-            Self::Lost(vmid) => write!(f, "VM {vmid} was there and is gone; a MachineHealthCheck can replace the machine"),
+            Self::Lost(vmid) => {
+                write!(f, "VM {vmid} was there and is gone; a MachineHealthCheck can replace the machine")
+            }
             Self::Locked { vmid, lock } => write!(
                 f,
                 "VM {vmid} is locked ({lock}); a lock that stays is cleared with `qm unlock {vmid}` on its node"

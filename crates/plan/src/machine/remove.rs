@@ -5,9 +5,7 @@ use std::time::Duration;
 use pve_types::{NodeName, Vmid, VolumeId};
 
 use super::prepare::seed_name;
-use super::{
-    ByMark, Facts, Fresh, Identity, Look, Note, Observed, Plan, Step, by_mark, config, soon, still_cloning,
-};
+use super::{ByMark, Facts, Fresh, Identity, Look, Note, Observed, Plan, Step, by_mark, config, soon, still_cloning};
 use crate::inventory::{GuestRow, Inventory};
 use crate::mark::Owned;
 use crate::{Again, Seen};

@@ -214,7 +214,9 @@ impl World {
                 config.name = Some(order.name.clone());
                 config.description = Some(order.description.clone());
                 config.smbios = format!("uuid={UUID}").parse().ok();
-                config.disks.insert("scsi0".into(), format!("shared:{0}/vm-{0}-disk-0.raw,size=8G", order.to).parse().unwrap());
+                config
+                    .disks
+                    .insert("scsi0".into(), format!("shared:{0}/vm-{0}-disk-0.raw,size=8G", order.to).parse().unwrap());
                 let node = order.target.clone().unwrap_or_else(|| order.node.clone());
                 self.vms.insert(order.to, Vm { node, config, running: false, cloning: false });
             }
@@ -501,6 +503,8 @@ fn a_vm_that_is_proven_gone_is_lost_and_not_made_again() {
     assert!(matches!(plan.why, Note::Lost(_)));
     assert_eq!(plan.why.truth(true), Some(Truth::False));
     assert_eq!(Note::Unread("503".into()).truth(true), Some(Truth::Unknown), "unknown is not absent");
+    assert_eq!(Note::Starting(vmid(100)).truth(false), Some(Truth::Unknown), "a VM being made is not to be replaced");
+    assert_eq!(Note::NoVmid.truth(false), Some(Truth::Unknown), "a replacement would wait for the same");
 }
 
 #[test]

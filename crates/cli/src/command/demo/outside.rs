@@ -137,7 +137,9 @@ pub(super) async fn shell(run: &Run, command: Vec<OsString>) -> Result<ExitStatu
         words.push(format!("{name}={}", value.as_str().unwrap_or_default()).into());
     }
     if command.is_empty() {
-        say::line("kubectl speaks to the workload cluster; for the management cluster: kubectl --kubeconfig $MANAGEMENT");
+        say::line(
+            "kubectl speaks to the workload cluster; for the management cluster: kubectl --kubeconfig $MANAGEMENT",
+        );
         words.extend(["bash".into(), "--norc".into()]);
     } else {
         words.extend(command);

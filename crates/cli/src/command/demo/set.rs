@@ -59,7 +59,10 @@ impl Set {
             .arg(dir.join("nodes"))
             .start()?;
         processes.push(guests);
-        tokio::spawn(relay(dir.join(SIM_SOCKET), sim.url.trim_start_matches("https://").trim_end_matches('/').to_owned()));
+        tokio::spawn(relay(
+            dir.join(SIM_SOCKET),
+            sim.url.trim_start_matches("https://").trim_end_matches('/').to_owned(),
+        ));
         stages.note(&format!("answers at {}; VMs that it starts become real nodes", sim.url));
 
         stages.begin("a management cluster: etcd, API server, controllers, Cluster API, oxmox");
@@ -129,7 +132,10 @@ async fn simulator(dir: &Path, processes: &mut Vec<Process>, stages: &mut Stages
     .await?;
     let said: Value = serde_json::from_str(&text).context("read what the simulator says of itself")?;
     let word = |key: &str| {
-        said.get(key).and_then(Value::as_str).map(ToOwned::to_owned).with_context(|| format!("the simulator names no {key}"))
+        said.get(key)
+            .and_then(Value::as_str)
+            .map(ToOwned::to_owned)
+            .with_context(|| format!("the simulator names no {key}"))
     };
     let ca_file = dir.join("pve-ca.pem");
     std::fs::write(&ca_file, word("ca")?).context("write the simulator's CA")?;
@@ -189,7 +195,8 @@ async fn manager(dir: &Path, plane: &ControlPlane, sim: &Simulator, processes: &
         .start()?;
     processes.push(manager);
     eventually(Duration::from_secs(20), || async {
-        let answer = reqwest::get("http://127.0.0.1:8081/readyz").await.map_err(|why| NotYet::because(why.to_string()))?;
+        let answer =
+            reqwest::get("http://127.0.0.1:8081/readyz").await.map_err(|why| NotYet::because(why.to_string()))?;
         if answer.status().is_success() { Ok(()) } else { Err(NotYet::because(answer.status().to_string())) }
     })
     .await

@@ -43,7 +43,8 @@ impl<'a> Story<'a> {
         self.stages.begin("the quickstart: a Cluster, one control-plane machine, two workers");
         self.set.plane.apply(QUICKSTART).await.context("apply examples/quickstart")?;
         self.stages.note("applied examples/quickstart/cluster.yaml");
-        self.until(Duration::from_secs(240), |machines| machines.iter().any(|m| !m.worker && m.phase == "Running")).await?;
+        self.until(Duration::from_secs(240), |machines| machines.iter().any(|m| !m.worker && m.phase == "Running"))
+            .await?;
         self.stages.note("the control plane runs: a real `kubeadm init` in a VM");
         self.until(Duration::from_secs(180), |machines| running(machines) == (1, 2)).await?;
         self.stages.note("all machines run");
@@ -72,8 +73,10 @@ impl<'a> Story<'a> {
         for count in [3, 1] {
             let replicas = format!("--replicas={count}");
             self.set.plane.kubectl(&["scale", "machinedeployment", WORKERS, &replicas]).await?;
-            self.until(Duration::from_secs(180), |machines| running(machines) == (1, count) && machines.len() == count + 1)
-                .await?;
+            self.until(Duration::from_secs(180), |machines| {
+                running(machines) == (1, count) && machines.len() == count + 1
+            })
+            .await?;
             workload.nodes(count + 1, Duration::from_secs(90)).await?;
             self.stages.note(&format!("{count} workers, {} Nodes Ready", count + 1));
         }
@@ -95,7 +98,9 @@ impl<'a> Story<'a> {
         ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
         self.stages.note(&format!("VM {vmid} of {} is gone", victim.name));
         self.until(Duration::from_secs(180), |machines| {
-            running(machines) == (1, 1) && machines.len() == 2 && machines.iter().all(|machine| machine.name != victim.name)
+            running(machines) == (1, 1)
+                && machines.len() == 2
+                && machines.iter().all(|machine| machine.name != victim.name)
         })
         .await?;
         workload.nodes(2, Duration::from_secs(120)).await?;
@@ -158,7 +163,8 @@ impl<'a> Story<'a> {
         let lost: Vec<_> = before.difference(&after).cloned().collect();
         ensure!(left.is_empty(), "left behind: {}", left.join(", "));
         ensure!(lost.is_empty(), "missing: {}", lost.join(", "));
-        self.stages.note(&format!("the same {} VMs, volumes, HA entries and pool members; nothing is left", after.len()));
+        self.stages
+            .note(&format!("the same {} VMs, volumes, HA entries and pool members; nothing is left", after.len()));
         Ok(())
     }
 
@@ -202,15 +208,19 @@ async fn machines(plane: &testkit::ControlPlane) -> Result<Vec<Machine>> {
     let text = plane.kubectl(&["get", "machines.cluster.x-k8s.io,proxmoxmachines", "-o", "json"]).await?;
     let list: Value = serde_json::from_str(&text).context("read the machines")?;
     let items = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-    let word = |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let of = |kind: &str| items.iter().filter(|item| item.get("kind").and_then(Value::as_str) == Some(kind)).collect::<Vec<_>>();
+    let word =
+        |item: &Value, pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let of = |kind: &str| {
+        items.iter().filter(|item| item.get("kind").and_then(Value::as_str) == Some(kind)).collect::<Vec<_>>()
+    };
     let infrastructure = of("ProxmoxMachine");
     Ok(of("Machine")
         .into_iter()
         .map(|machine| {
             let name = word(machine, "/spec/infrastructureRef/name");
             let own = infrastructure.iter().find(|item| word(item, "/metadata/name") == name);
-            let conditions = own.and_then(|own| own.pointer("/status/conditions")?.as_array().cloned()).unwrap_or_default();
+            let conditions =
+                own.and_then(|own| own.pointer("/status/conditions")?.as_array().cloned()).unwrap_or_default();
             let ready = conditions.iter().find(|condition| word(condition, "/type") == "Ready");
             Machine {
                 name: word(machine, "/metadata/name"),
