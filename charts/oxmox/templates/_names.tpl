@@ -1,0 +1,28 @@
+{{- define "oxmox.selector" -}}
+app.kubernetes.io/name: oxmox
+app.kubernetes.io/component: capi
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- define "oxmox.labels" -}}
+{{ include "oxmox.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
+{{- end }}
+
+{{- /* The Secret with the manager's own credentials; empty: it has none. */ -}}
+{{- define "oxmox.secret" -}}
+{{- if .Values.proxmox.existingSecret -}}
+{{ .Values.proxmox.existingSecret }}
+{{- else if .Values.proxmox.url -}}
+oxmox-capi-credentials
+{{- end -}}
+{{- end }}
+
+{{- define "oxmox.hasRootCA" -}}
+{{- if .Values.proxmox.existingSecret -}}
+{{- if .Values.proxmox.existingSecretHasRootCA -}}yes{{- end -}}
+{{- else if and .Values.proxmox.url .Values.proxmox.rootCA -}}yes
+{{- end -}}
+{{- end }}

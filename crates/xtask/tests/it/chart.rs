@@ -1,0 +1,85 @@
+//! The chart, as far as it can be judged without Helm: what is plain YAML is YAML, values and their schema agree, and
+//! the flags that it passes exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/oxmox")
+}
+
+fn files(directory: &str) -> Vec<PathBuf> {
+    fs::read_dir(chart().join(directory)).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn yaml(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    serde_saphyr::from_multiple(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+#[test]
+fn what_is_no_template_is_yaml() {
+    let plain = ["Chart.yaml", "values.yaml"].map(|name| chart().join(name));
+    for path in plain.into_iter().chain(files("crds")).chain(files("files")) {
+        assert!(!yaml(&path).is_empty(), "{}", path.display());
+    }
+}
+
+/// Keys of objects, deeply, as far as the schema names them.
+fn agree(at: &str, values: &Value, schema: &Value) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    let values = values.as_object().unwrap_or_else(|| panic!("{at} is no object"));
+    let has: BTreeSet<&str> = values.keys().map(String::as_str).collect();
+    let named: BTreeSet<&str> = properties.keys().map(String::as_str).filter(|key| *key != "global").collect();
+    assert_eq!(has, named, "{at}");
+    for (key, value) in values {
+        agree(&format!("{at}.{key}"), value, &properties[key]);
+    }
+}
+
+#[test]
+fn every_value_is_in_the_schema_and_the_other_way_round() {
+    let values = yaml(&chart().join("values.yaml")).remove(0);
+    let schema = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    agree("", &values, &serde_json::from_str(&schema).unwrap());
+}
+
+#[test]
+fn the_generated_rights_name_the_namespace_that_the_template_replaces() {
+    let rights = fs::read_to_string(chart().join("files/capi-rbac.yaml")).unwrap();
+    let template = fs::read_to_string(chart().join("templates/capi-rbac.yaml")).unwrap();
+    assert!(template.contains(r#"replace "oxmox-system" .Release.Namespace"#));
+    assert!(rights.contains("namespace: oxmox-system\n"));
+    let deployment = fs::read_to_string(chart().join("templates/capi-deployment.yaml")).unwrap();
+    assert!(deployment.contains("serviceAccountName: oxmox-capi\n") && rights.contains("name: oxmox-capi\n"));
+}
+
+#[test]
+fn every_flag_of_the_chart_exists() {
+    let oxmox = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/debug/oxmox");
+    if !oxmox.exists() {
+        eprintln!("SKIPPED every_flag_of_the_chart_exists: `oxmox` is not built; run `make build`");
+        return;
+    }
+    let help = Command::new(oxmox).args(["run", "capi", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let known: BTreeSet<&str> = help
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+        .map(|word| word.split(['=', '[']).next().unwrap_or(word))
+        .collect();
+    let deployment = fs::read_to_string(chart().join("templates/capi-deployment.yaml")).unwrap();
+    let used: Vec<&str> = deployment
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ")?.strip_prefix("--"))
+        .map(|flag| flag.split(['=', ' ']).next().unwrap_or(flag))
+        .collect();
+    assert!(used.len() >= 5, "{used:?}");
+    for flag in used {
+        assert!(known.contains(format!("--{flag}").as_str()), "`oxmox run capi` has no --{flag}; it has {known:?}");
+    }
+}
