@@ -30,7 +30,7 @@ lint: ## Formatting, generated files, clippy
 	@scripts/requirements.sh
 	cargo fmt --all -- --check
 	cargo xtask gen --check
-	cargo clippy --workspace --all-targets --features cli/demo -- -D warnings
+	cargo clippy --workspace --all-targets --features cli/demo --keep-going -- -D warnings
 
 gen: ## Write the files that are made from code
 	cargo xtask gen

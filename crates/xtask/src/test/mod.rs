@@ -62,14 +62,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     runner.say(&summary::table(runner.rows(), runner.elapsed()));
     let total = summary::total(runner.rows());
     runner.say(&total.to_string());
+    runner.keep(&total)?;
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn parts(runner: &mut Runner, args: &Args) {
-    runner.command("format", &cargo(&["fmt", "--all", "--", "--check"]));
+    runner.command("format", &cargo(&["fmt", "--all", "--", "--check", "-l"]));
     let xtask = runner.binary("xtask");
     runner.command("generated files", &words(&xtask, &["gen", "--check"]));
-    let lints = ["clippy", "--workspace", "--all-targets", "--features", "cli/demo", "--", "-D", "warnings"];
+    let lints = "clippy --workspace --all-targets --features cli/demo --keep-going -- -D warnings";
+    let lints: Vec<&str> = lints.split(' ').collect();
     runner.command("clippy", &cargo(&lints));
     deny(runner);
     let suite = runner.part("build", suite::build);

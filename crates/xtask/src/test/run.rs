@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::summary::Total;
 use super::{Args, full};
 
 /// What became of a part.
@@ -175,6 +176,12 @@ impl Runner {
             command.env_remove("OXMOX_FULL");
         }
         Ok(command)
+    }
+
+    /// Keeps the last line for whoever called us.
+    pub(super) fn keep(&self, total: &Total) -> Result<()> {
+        let path = self.log("total")?.with_file_name("total");
+        fs::write(&path, format!("{total}\n")).with_context(|| format!("write `{}`", path.display()))
     }
 
     /// Where logs of parts go.
