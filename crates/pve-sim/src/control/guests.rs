@@ -26,6 +26,10 @@ pub(super) async fn events(State(shared): Door) -> Response {
         let Some(receiver) = world.hook.attach() else {
             return refuse(StatusCode::CONFLICT, "a program is attached already");
         };
+        // What an earlier program said of its guests' agents is over.
+        for run in world.guests.values_mut().filter_map(|g| g.run.as_mut()) {
+            run.agent_up = None;
+        }
         (hook::greeting(&world), receiver)
     };
     let lines = tokio_stream::once(greeting).chain(UnboundedReceiverStream::new(receiver));

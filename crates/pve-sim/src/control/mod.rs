@@ -43,6 +43,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/sim/nodes/{node}/down", post(world::node_down))
         .route("/sim/nodes/{node}/up", post(world::node_up))
         .route("/sim/tick", post(world::tick))
+        .route("/sim/tasks/{upid}/step", post(world::step))
+        .route("/sim/tasks/{upid}/finish", post(world::finish))
         .route("/sim/faults", get(faults::list).post(faults::add).delete(faults::clear))
         .route("/sim/faults/{id}", axum::routing::delete(faults::remove))
         .route("/sim/faults/{id}/wait", get(faults::wait))

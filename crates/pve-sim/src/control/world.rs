@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Door, ok, refuse};
 use crate::record::Record;
+use crate::shared::Shared;
 use crate::state::World;
 use crate::state::storage::Volume;
+use crate::state::task::Task;
 
 /// The whole state.
 pub(super) async fn state(State(shared): Door) -> Response {
@@ -56,6 +58,32 @@ pub(super) async fn tick(State(shared): Door) -> Response {
     world.advance(shared.now());
     world.publish();
     ok(Value::Null)
+}
+
+/// A task does its next piece now.
+pub(super) async fn step(State(shared): Door, Path(upid): Path<String>) -> Response {
+    hurry(&shared, &upid, 1)
+}
+
+/// A task does all its pieces now; one that waits for a guest goes on waiting.
+pub(super) async fn finish(State(shared): Door, Path(upid): Path<String>) -> Response {
+    hurry(&shared, &upid, 10)
+}
+
+fn hurry(shared: &Shared, upid: &str, pieces: u32) -> Response {
+    let mut world = shared.world();
+    world.advance(shared.now());
+    for _ in 0..pieces {
+        let now = world.now;
+        match world.tasks.get_mut(upid) {
+            None => return refuse(StatusCode::NOT_FOUND, "no such task"),
+            Some(task) if task.running() => task.due = now,
+            Some(_) => break,
+        }
+        world.advance(now);
+    }
+    shared.changed.notify_waiters();
+    ok(json!({"running": world.tasks.get(upid).is_some_and(Task::running)}))
 }
 
 /// The VM is gone, with its disks, as if somebody else had destroyed it.

@@ -7,6 +7,7 @@ use hyper::ext::ReasonPhrase;
 use serde_json::{Value, json};
 
 use super::fail::Fail;
+use crate::shared::clock;
 
 /// The bodies that we send.
 pub(crate) type Body = Full<Bytes>;
@@ -55,6 +56,12 @@ fn answer(status: u16, reason: &str, body: Option<(&str, String)>, connection: C
     set("pragma", "no-cache");
     set("server", "pve-api-daemon/3.0");
     set("connection", if connection == Connection::Keep { "Keep-Alive" } else { "close" });
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch fit")]
+    let date = jiff::Timestamp::from_second(clock() as i64).unwrap_or_default();
+    let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        headers.insert("expires", date);
+    }
     if let Some((kind, _)) = body.filter(|(k, _)| !k.is_empty())
         && let Ok(kind) = HeaderValue::from_str(kind)
     {

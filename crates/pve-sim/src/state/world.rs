@@ -90,13 +90,12 @@ impl World {
     }
 
     pub(crate) fn may(&self, who: &Who, path: &str, privilege: &str) -> bool {
-        self.access.grants(self, who, path).contains_key(privilege)
+        self.access.has(self, who, path, privilege)
     }
 
     /// All of `privileges` on `path`, or the failure that names the first missing one.
     pub(crate) fn need(&self, who: &Who, path: &str, privileges: &[&str]) -> Result<(), Fail> {
-        let grants = self.access.grants(self, who, path);
-        match privileges.iter().find(|p| !grants.contains_key(**p)) {
+        match privileges.iter().find(|p| !self.may(who, path, p)) {
             None => Ok(()),
             Some(missing) => Err(Fail::forbidden(&format!("{path}, {missing}"))),
         }
@@ -104,8 +103,7 @@ impl World {
 
     /// One of `privileges` on `path`.
     pub(crate) fn need_any(&self, who: &Who, path: &str, privileges: &[&str]) -> Result<(), Fail> {
-        let grants = self.access.grants(self, who, path);
-        if privileges.iter().any(|p| grants.contains_key(*p)) {
+        if privileges.iter().any(|p| self.may(who, path, p)) {
             return Ok(());
         }
         Err(Fail::forbidden(&format!("{path}, {}", privileges.join("|"))))

@@ -8,27 +8,34 @@ use crate::client::World;
 
 #[tokio::test]
 async fn a_clone_is_locked_and_nameless_until_its_first_disk_is_there() {
-    let world = World::start(pve_sim::Options { speed: 2.0, ..pve_sim::Options::default() }).await;
+    let slow =
+        pve_sim::Options { task_seconds: [("clone".to_owned(), 10_000.0)].into(), ..pve_sim::Options::default() };
+    let world = World::start(slow).await;
     let form =
         [("newid", "101"), ("name", "w-0"), ("pool", "kubernetes"), ("description", "uid-1"), ("target", "pve2")];
     let upid = world.call("POST", "/nodes/pve1/qemu/9000/clone", &form).await.data();
+    let task = format!("/sim/tasks/{}", crate::client::percent(upid.as_str().unwrap()));
+    let mut config = world.get("/nodes/pve1/qemu/101/config").await;
+    config.as_object_mut().unwrap().remove("digest");
+    assert_eq!(config, json!({"lock": "clone", "description": "qmclone temporary file"}));
+    world.door("POST", &format!("{task}/step"), "").await;
     let config = world.get("/nodes/pve1/qemu/101/config").await;
-    assert_eq!(config["lock"], "clone");
-    assert_eq!(config["description"], "qmclone temporary file");
-    assert_eq!(config["name"], json!(null));
-    assert_eq!(world.wait(upid.as_str().unwrap()).await, "OK");
-    let config = world.get("/nodes/pve2/qemu/101/config").await;
     assert_eq!(
         (&config["lock"], &config["name"], &config["description"]),
-        (&json!(null), &json!("w-0"), &json!("uid-1"))
+        (&json!("clone"), &json!("w-0"), &json!("uid-1"))
     );
+    let members = async || world.get("/pools/kubernetes").await["members"].as_array().unwrap().len();
+    let before = members().await;
+    world.door("POST", &format!("{task}/finish"), "").await;
+    assert_eq!(world.wait(upid.as_str().unwrap()).await, "OK");
+    assert_eq!(members().await, before + 1);
+    let config = world.get("/nodes/pve2/qemu/101/config").await;
+    assert_eq!(config["lock"], json!(null));
     assert_eq!(config["scsi0"], "shared:9000/base-9000-disk-0.qcow2/101/vm-101-disk-0.qcow2,size=8G");
     assert!(config["net0"].as_str().unwrap().starts_with("virtio=BC:24:11:"));
     let answer = world.call("GET", "/nodes/pve1/qemu/101/config", &[]).await;
-    assert_eq!(
-        answer.refusal(),
-        (500, "Configuration file 'nodes/pve1/qemu-server/101.conf' does not exist".to_owned())
-    );
+    let text = "Configuration file 'nodes/pve1/qemu-server/101.conf' does not exist";
+    assert_eq!(answer.refusal(), (500, text.to_owned()));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn a_pool_token_may_not_tag_at_birth_and_nothing_is_left_over() {
 #[tokio::test]
 async fn starting_at_once_after_a_stop_holds_the_lock_of_the_configuration() {
     let world = World::start(pve_sim::Options {
-        speed: 10.0,
+        speed: 3.0,
         task_seconds: [("start".to_owned(), 0.0)].into(),
         ..pve_sim::Options::default()
     })

@@ -26,6 +26,7 @@ async fn a_good_answer_keeps_the_connection() {
         assert_eq!((answer.status, answer.reason.as_str()), (200, "OK"));
         assert_eq!(answer.headers["connection"], "Keep-Alive");
         assert_eq!(answer.headers["server"], "pve-api-daemon/3.0");
+        assert!(answer.headers["expires"].ends_with(" GMT"), "{answer:?}");
         assert_eq!(answer.json()["data"]["release"], "9.2");
     }
 }
