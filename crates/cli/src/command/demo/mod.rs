@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Some(Command::Hold { image }) => block_on(outside::hold(&args.run, &image)).map(exit_code),
         Some(Command::Shell { command }) => block_on(outside::shell(&args.run, command)).map(exit_code),
         Some(Command::Clean) => {
-            for line in leash::clean(&Scope::Everything)? {
+            for line in leash::clean(&Scope::Named(LEASH.into()))? {
                 say::line(&line);
             }
             if args.run.dir.exists() {

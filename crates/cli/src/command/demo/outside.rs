@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn words(run: &Run, command: &str, image: &Path) -> Result<Vec<OsString>> {
 
 /// Cleans up behind an earlier run, then runs the story.
 pub(super) async fn run(run: &Run, image: &Path) -> Result<ExitStatus> {
-    for line in leash::clean(&Scope::Everything)? {
+    for line in leash::clean(&Scope::Named(LEASH.into()))? {
         say::line(&line);
     }
     if run.dir.exists() {
@@ -60,7 +60,7 @@ async fn keep(run: &Run, image: &Path) -> Result<ExitStatus> {
     let out = File::create(&log).with_context(|| format!("make `{}`", log.display()))?;
     let words = words(run, "hold", image)?;
     let mut holder = Command::new("setsid");
-    holder.args(&words).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).process_group(0);
+    holder.args(&words).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
     let mut holder = holder.spawn().context("start `setsid` (util-linux)")?;
     let mut log = File::open(&log)?;
     let mut every = tokio::time::interval(Duration::from_millis(200));
@@ -73,7 +73,7 @@ async fn keep(run: &Run, image: &Path) -> Result<ExitStatus> {
         };
         copy(&mut log)?;
         if stop {
-            for line in leash::clean(&Scope::Everything)? {
+            for line in leash::clean(&Scope::Named(LEASH.into()))? {
                 say::line(&line);
             }
             bail!("interrupted; everything has been ended");
