@@ -1,6 +1,6 @@
 //! Stories on the real parts.
 
-#[cfg(test)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
 mod crash;
-#[cfg(test)]
 mod life;
