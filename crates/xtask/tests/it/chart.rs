@@ -83,3 +83,57 @@ fn every_flag_of_the_chart_exists() {
         assert!(known.contains(format!("--{flag}").as_str()), "`oxmox run capi` has no --{flag}; it has {known:?}");
     }
 }
+
+/// What Helm makes of the chart in a namespace of another name; `None`, said aloud, without Helm.
+fn rendered(test: &str, set: &[&str]) -> Option<Vec<Value>> {
+    let set = set.iter().flat_map(|value| ["--set", value]);
+    let mut helm = Command::new("helm");
+    helm.args(["template", "mine", "--namespace", "elsewhere"]).arg(chart()).args(set);
+    let Ok(output) = helm.output() else {
+        eprintln!("SKIPPED {test}: `helm` is not installed");
+        return None;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!text.contains("oxmox-system"), "{text}");
+    let all: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+    Some(all.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+fn manager(all: &[Value]) -> Value {
+    let deployment = all.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    deployment.pointer("/spec/template/spec/containers/0").unwrap().clone()
+}
+
+#[test]
+fn without_credentials_the_manager_has_no_secret() {
+    let Some(all) = rendered("without_credentials_the_manager_has_no_secret", &[]) else { return };
+    assert!(all.iter().all(|object| object["kind"] != "Secret"));
+    let manager = manager(&all);
+    assert_eq!(manager["name"], "manager");
+    assert_eq!(manager["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(manager["env"].as_array().unwrap().len(), 1, "{}", manager["env"]);
+}
+
+#[test]
+fn credentials_of_the_values_become_a_secret_that_the_manager_reads() {
+    let set = [
+        "proxmox.url=https://pve1:8006",
+        "proxmox.token=capi@pve!oxmox",
+        "proxmox.secret=s",
+        "proxmox.rootCA=PEM",
+        "networkPolicy.enabled=true",
+        "manager.watchNamespace=team-a",
+    ];
+    let Some(all) = rendered("credentials_of_the_values_become_a_secret", &set) else { return };
+    let secret = all.iter().find(|object| object["kind"] == "Secret").unwrap();
+    assert_eq!(secret["stringData"]["root_ca"], "PEM");
+    assert!(all.iter().any(|object| object["kind"] == "NetworkPolicy"));
+    let manager = manager(&all);
+    let names: BTreeSet<&str> =
+        manager["env"].as_array().unwrap().iter().filter_map(|variable| variable["name"].as_str()).collect();
+    for name in ["PROXMOX_URL", "PROXMOX_TOKEN", "PROXMOX_SECRET", "PROXMOX_ROOT_CA_FILE", "PROXMOX_FINGERPRINT"] {
+        assert!(names.contains(name), "{name} of {names:?}");
+    }
+    assert!(manager["args"].as_array().unwrap().contains(&"--namespace=team-a".into()));
+}
