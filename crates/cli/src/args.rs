@@ -11,7 +11,6 @@ use crate::command;
 #[command(
     name = "oxmox",
     version,
-    about,
     arg_required_else_help = true,
     after_help = "Where to begin:\n  \
         oxmox crds | kubectl apply --server-side -f -   install the custom resources\n  \

@@ -20,8 +20,8 @@ use crate::condition;
 use crate::connection::Connection;
 use crate::run::{Context, Error, FIELD_MANAGER};
 
-/// How long a pass waits at most for something that should have told it.
-const SAFETY: Duration = Duration::from_secs(60);
+/// A machine that looks again sooner than this is under way: the poller is quick for it.
+const UNDER_WAY: Duration = Duration::from_secs(10);
 
 pub(super) async fn publish(
     ctx: &Context,
@@ -42,7 +42,7 @@ pub(super) async fn publish(
         None => why,
     };
     let task = ctx.memory.with(&who.uid, |progress| progress.task.clone());
-    let under_way = task.is_some() || step.is_some() || matches!(again, Again::After(wait) if wait < SAFETY);
+    let under_way = task.is_some() || step.is_some() || matches!(again, Again::After(wait) if wait < UNDER_WAY);
     ctx.memory.with(&who.uid, |progress| {
         progress.busy = if under_way { progress.busy.take().or_else(|| Some(connection.poller.busy())) } else { None };
     });
