@@ -33,23 +33,26 @@ pub(crate) struct Subjects {
 }
 
 /// The roles on `path`, each with whether it propagates.
+///
+/// Of the entries that reach the path those nearest to it count, and of these the token's before the user's
+/// before the groups'.
 pub(crate) fn resolve(acl: &[Entry], whom: &Subjects, path: &str) -> BTreeMap<String, bool> {
+    let mut best = (0, 0);
     let mut roles = BTreeMap::new();
-    for level in levels(path) {
-        let last = level == path;
-        let here: Vec<&Entry> = acl.iter().filter(|e| e.path == level && (last || e.propagate)).collect();
-        let of = |subject: Subject, mine: &dyn Fn(&str) -> bool| -> BTreeMap<String, bool> {
-            here.iter()
-                .filter(|e| e.subject == subject && mine(&e.ugid))
-                .map(|e| (e.roleid.clone(), e.propagate))
-                .collect()
+    for entry in acl.iter().filter(|e| reaches(e, path)) {
+        let rank = match entry.subject {
+            Subject::Token if whom.token.as_deref() == Some(&*entry.ugid) => 3,
+            Subject::User if whom.user.as_deref() == Some(&*entry.ugid) => 2,
+            Subject::Group if whom.groups.contains(&entry.ugid) => 1,
+            Subject::Token | Subject::User | Subject::Group => continue,
         };
-        let tokens = of(Subject::Token, &|id| whom.token.as_deref() == Some(id));
-        let users = of(Subject::User, &|id| whom.user.as_deref() == Some(id));
-        let groups = of(Subject::Group, &|id| whom.groups.contains(id));
-        let found = [tokens, users, groups].into_iter().find(|r| !r.is_empty());
-        if let Some(found) = found {
-            roles = found;
+        let here = (depth(&entry.path), rank);
+        if here > best {
+            best = here;
+            roles.clear();
+        }
+        if here == best {
+            roles.insert(entry.roleid.clone(), entry.propagate);
         }
     }
     if let Some(further) = roles.get("NoAccess") {
@@ -58,15 +61,14 @@ pub(crate) fn resolve(acl: &[Entry], whom: &Subjects, path: &str) -> BTreeMap<St
     roles
 }
 
-fn levels(path: &str) -> Vec<String> {
-    let mut out = vec!["/".to_owned()];
-    let mut at = String::new();
-    for part in path.split('/').filter(|p| !p.is_empty()) {
-        at.push('/');
-        at.push_str(part);
-        out.push(at.clone());
-    }
-    out
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|p| !p.is_empty()).count()
+}
+
+fn reaches(entry: &Entry, path: &str) -> bool {
+    entry.path == path
+        || entry.propagate
+            && (entry.path == "/" || path.strip_prefix(&*entry.path).is_some_and(|rest| rest.starts_with('/')))
 }
 
 /// Whether an entry may be made on this path.
