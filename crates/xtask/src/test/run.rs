@@ -92,15 +92,15 @@ impl Runner {
         self.rows.last().is_none_or(|row| row.failed == 0)
     }
 
-    /// A part that makes something.
-    pub(super) fn part<T>(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<T>) -> Option<T> {
+    /// A part that makes something that the others need, and tells whether it made all of it. It is never left out.
+    pub(super) fn part<T>(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<(T, bool)>) -> Option<T> {
         let mut made = None;
         let begun = Instant::now();
         self.say(&format!("\n== {name}"));
         let row = match work(self) {
-            Ok(value) => {
+            Ok((value, complete)) => {
                 made = Some(value);
-                Row::of_command(true)
+                Row::of_command(complete)
             }
             Err(why) => self.failed(&why),
         };

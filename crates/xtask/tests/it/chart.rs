@@ -85,12 +85,12 @@ fn every_flag_of_the_chart_exists() {
 }
 
 /// What Helm makes of the chart in a namespace of another name; `None`, said aloud, without Helm.
-fn rendered(test: &str, set: &[&str]) -> Option<Vec<Value>> {
+fn rendered(who: &str, set: &[&str]) -> Option<Vec<Value>> {
     let set = set.iter().flat_map(|value| ["--set", value]);
     let mut helm = Command::new("helm");
     helm.args(["template", "mine", "--namespace", "elsewhere"]).arg(chart()).args(set);
     let Ok(output) = helm.output() else {
-        eprintln!("SKIPPED {test}: `helm` is not installed");
+        eprintln!("SKIPPED {who}: `helm` is not installed");
         return None;
     };
     let text = String::from_utf8(output.stdout).unwrap();
