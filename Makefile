@@ -16,10 +16,12 @@ clean-demo: ## End what a demo left running, remove what it left
 
 test: ## Lints, all tests, and the demo as an end-to-end test (OXMOX_SKIP_DEMO=1 leaves it out)
 	@scripts/requirements.sh
+	@echo "building the test runner"
 	@cargo xtask test
 
 test-full: ## Everything at full length; an interrupted run goes on where it was
 	@scripts/requirements.sh
+	@echo "building the test runner"
 	@OXMOX_FULL=1 cargo xtask test
 
 build: ## Build oxmox with the demo, the simulator and the real guests
