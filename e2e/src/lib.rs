@@ -6,6 +6,7 @@
 
 mod binary;
 pub mod chance;
+pub mod guests;
 mod play;
 mod simulator;
 mod stage;

@@ -22,18 +22,28 @@ pub struct MachineWish {
     pub name: String,
     /// Changes of the usual spec.
     pub spec: Value,
+    /// The bootstrap data.
+    pub user_data: String,
 }
 
 impl MachineWish {
     /// The usual: a full clone with more cores, memory and disk, an address, and all checks.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), spec: json!({}) }
+        let user_data = "#cloud-config\nruncmd: [[touch, /joined]]\n".to_owned();
+        Self { name: name.into(), spec: json!({}), user_data }
     }
 
     /// With a field of the spec set.
     #[must_use]
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.spec[field] = value;
+        self
+    }
+
+    /// With other bootstrap data.
+    #[must_use]
+    pub fn with_user_data(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.user_data);
         self
     }
 }
@@ -107,7 +117,7 @@ impl Stage {
         let name = &wish.name;
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "cluster.x-k8s.io/secret",
-            "stringData": {"value": "#cloud-config\nruncmd: [[touch, /joined]]\n", "format": "cloud-config"},
+            "stringData": {"value": wish.user_data, "format": "cloud-config"},
         });
         let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(self.kube.clone(), NAMESPACE);
         secrets

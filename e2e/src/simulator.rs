@@ -34,6 +34,11 @@ impl Simulator {
         self.running.url()
     }
 
+    /// URL of the control door.
+    pub fn control(&self) -> String {
+        self.running.control_url().to_string()
+    }
+
     /// The CA of its certificate.
     pub fn ca(&self) -> &str {
         self.running.ca_pem()
