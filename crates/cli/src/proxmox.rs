@@ -11,29 +11,52 @@ use secrecy::SecretString;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Proxmox {
     /// URL, with or without `/api2/json`: `https://pve1:8006`. Several of one cluster: separated by commas.
-    #[arg(long, env = "PROXMOX_URL", value_name = "URL", value_delimiter = ',')]
-    pub(crate) proxmox_url: Vec<String>,
+    #[arg(id = "proxmox_url", long = "proxmox-url", env = "PROXMOX_URL", value_name = "URL", value_delimiter = ',')]
+    pub(crate) url: Vec<String>,
     /// API token: `user@realm!tokenid`.
-    #[arg(long, env = "PROXMOX_TOKEN", value_name = "TOKENID", requires = "proxmox_url")]
-    pub(crate) proxmox_token: Option<String>,
+    #[arg(
+        id = "proxmox_token",
+        long = "proxmox-token",
+        env = "PROXMOX_TOKEN",
+        value_name = "TOKENID",
+        requires = "proxmox_url"
+    )]
+    pub(crate) token: Option<String>,
     /// The token's secret.
-    #[arg(long, env = "PROXMOX_SECRET", value_name = "UUID", hide_env_values = true, requires = "proxmox_url")]
-    pub(crate) proxmox_secret: Option<String>,
+    #[arg(
+        id = "proxmox_secret",
+        long = "proxmox-secret",
+        env = "PROXMOX_SECRET",
+        value_name = "UUID",
+        hide_env_values = true,
+        requires = "proxmox_url"
+    )]
+    pub(crate) secret: Option<String>,
     /// Do not verify the certificate. Whoever stands between can then read the token: prefer --proxmox-fingerprint.
-    #[arg(long, env = "PROXMOX_INSECURE", default_value = "false", default_missing_value = "true", num_args = 0..=1)]
-    pub(crate) proxmox_insecure: bool,
+    #[arg(id = "proxmox_insecure", long = "proxmox-insecure", env = "PROXMOX_INSECURE", default_value = "false", default_missing_value = "true", num_args = 0..=1)]
+    pub(crate) insecure: bool,
     /// Certificates in PEM to trust, instead of the system's (on a node: /etc/pve/pve-root-ca.pem).
-    #[arg(long, env = "PROXMOX_ROOT_CA_FILE", value_name = "FILE")]
-    pub(crate) proxmox_root_ca_file: Option<PathBuf>,
+    #[arg(
+        id = "proxmox_root_ca_file",
+        long = "proxmox-root-ca-file",
+        env = "PROXMOX_ROOT_CA_FILE",
+        value_name = "FILE"
+    )]
+    pub(crate) root_ca_file: Option<PathBuf>,
     /// SHA-256 fingerprint of the certificate to trust, as Proxmox VE shows it.
-    #[arg(long, env = "PROXMOX_FINGERPRINT", value_name = "AA:BB:…")]
-    pub(crate) proxmox_fingerprint: Option<String>,
+    #[arg(
+        id = "proxmox_fingerprint",
+        long = "proxmox-fingerprint",
+        env = "PROXMOX_FINGERPRINT",
+        value_name = "AA:BB:…"
+    )]
+    pub(crate) fingerprint: Option<String>,
 }
 
 impl Proxmox {
     /// The credentials, if any are given.
     pub(crate) fn credentials(&self) -> anyhow::Result<Option<Credentials>> {
-        if self.proxmox_url.iter().all(String::is_empty) {
+        if self.url.iter().all(String::is_empty) {
             return Ok(None);
         }
         let need = |value: &Option<String>, flag: &str, variable: &str| {
@@ -51,12 +74,12 @@ impl Proxmox {
             })
             .transpose()?;
         Ok(Some(Credentials {
-            urls: self.proxmox_url.clone(),
-            token: need(&self.proxmox_token, "--proxmox-token", "PROXMOX_TOKEN")?,
-            secret: SecretString::from(need(&self.proxmox_secret, "--proxmox-secret", "PROXMOX_SECRET")?),
-            insecure: self.proxmox_insecure,
+            urls: self.url.clone(),
+            token: need(&self.token, "--proxmox-token", "PROXMOX_TOKEN")?,
+            secret: SecretString::from(need(&self.secret, "--proxmox-secret", "PROXMOX_SECRET")?),
+            insecure: self.insecure,
             root_ca,
-            fingerprint: self.proxmox_fingerprint.clone(),
+            fingerprint: self.fingerprint.clone(),
         }))
     }
 }

@@ -100,7 +100,7 @@ fn is_hostname(text: &str) -> bool {
 /// Decides what to say of a cluster that is to be.
 pub fn keep(cluster: &ProxmoxCluster, seen: &Observed) -> Plan {
     let not = |reason, message: String, again| Plan { ready: false, reason, message, let_go: false, again };
-    let minute = Again::After(Duration::from_secs(60));
+    let minute = Again::After(Duration::from_mins(1));
     if !seen.owned {
         return not(ClusterReason::WaitingForOwner, "waiting for a Cluster to own this".into(), Again::OnChange);
     }

@@ -110,8 +110,9 @@ fn task(ctx: &Context, connection: &Connection, scope: &Scope, who: &Identity) -
 fn ended(ctx: &Context, connection: &Connection, who: &Identity, upid: &Upid, ok: bool, failure: Option<pve::Error>) {
     // What a failed task wanted, and found done.
     let moot = failure.as_ref().is_some_and(|failure| match (upid.kind.as_str(), failure.refusal()) {
-        ("qmstart", Some(Refusal::AlreadyRunning)) | ("qmstop", Some(Refusal::NotRunning)) => true,
-        ("qmdestroy" | "imgdel", Some(Refusal::NotFound)) => true,
+        ("qmstart", Some(Refusal::AlreadyRunning))
+        | ("qmstop", Some(Refusal::NotRunning))
+        | ("qmdestroy" | "imgdel", Some(Refusal::NotFound)) => true,
         ("imgdel", _) => failure.to_string().contains("does not exist"),
         _ => false,
     });

@@ -180,12 +180,14 @@ struct Zone {
 struct Wrong(Vec<Invalid>);
 
 impl Wrong {
-    fn say(&mut self, kind: &'static str, field: impl Into<String>, why: impl ToString) {
-        self.0.push(Invalid { kind, field: field.into(), why: why.to_string() });
+    fn say(&mut self, kind: &'static str, field: impl Into<String>, why: impl Into<String>) {
+        self.0.push(Invalid { kind, field: field.into(), why: why.into() });
     }
 
     fn one<T: std::str::FromStr<Err: ToString>>(&mut self, field: &str, text: Option<&String>) -> Option<T> {
-        text.and_then(|text| text.parse().map_err(|why: T::Err| self.say("ProxmoxMachine", field, why)).ok())
+        text.and_then(|text| {
+            text.parse().map_err(|why: T::Err| self.say("ProxmoxMachine", field, why.to_string())).ok()
+        })
     }
 
     fn all<T: std::str::FromStr<Err: ToString>>(&mut self, field: &str, texts: &[String]) -> Vec<T> {
@@ -219,7 +221,9 @@ impl Wrong {
     }
 
     fn pool(&mut self, field: &str, config: Option<&api::IpConfig>, family: Family) -> Option<Pool> {
-        Pool::read(config?, family).map_err(|why| self.say("ProxmoxCluster", format!("spec.{field}"), why)).ok()
+        Pool::read(config?, family)
+            .map_err(|why| self.say("ProxmoxCluster", format!("spec.{field}"), why.to_string()))
+            .ok()
     }
 
     fn template(&mut self, machine: &ProxmoxMachine) -> Choice {
@@ -230,17 +234,12 @@ impl Wrong {
         }
         let vmid = spec.template_id.and_then(|id| u32::try_from(id).ok()).and_then(|id| Vmid::try_from(id).ok());
         let node = self.one("spec.sourceNode", spec.source_node.as_ref());
-        match (node, vmid) {
-            (Some(node), Some(vmid)) => Choice::ById { node, vmid },
-            _ => {
-                self.say(
-                    "ProxmoxMachine",
-                    "spec.templateID",
-                    "a template is needed: sourceNode and templateID (100 to 999999999), or templateSelector",
-                );
-                Choice::ByTags { tags: BTreeSet::new(), policy: api::MatchPolicy::Exact }
-            }
+        if let (Some(node), Some(vmid)) = (node, vmid) {
+            return Choice::ById { node, vmid };
         }
+        let why = "a template is needed: sourceNode and templateID (100 to 999999999), or templateSelector";
+        self.say("ProxmoxMachine", "spec.templateID", why);
+        Choice::ByTags { tags: BTreeSet::new(), policy: api::MatchPolicy::Exact }
     }
 
     fn boot_volume(&mut self, machine: &ProxmoxMachine) -> Option<(String, DiskSize)> {

@@ -17,7 +17,7 @@ use crate::placement::{self, Ask};
 use crate::{Again, Seen, address, template};
 
 /// How long a VMID that exists, but that we may not see, is waited for, before it counts as somebody else's.
-const HIDDEN: Duration = Duration::from_secs(60);
+const HIDDEN: Duration = Duration::from_mins(1);
 
 pub(super) fn plan(want: &Desired, seen: &Observed, inventory: &Inventory) -> Plan {
     match (seen.recorded.vmid, seen.recorded.reserved) {

@@ -121,6 +121,6 @@ fn still_cloning(config: &GuestConfig) -> bool {
         || config.description.as_deref().is_some_and(|text| text.starts_with("qmclone temporary file"))
 }
 
-fn config<'a>(seen: &'a Observed, vmid: Vmid) -> &'a Seen<GuestConfig> {
+fn config(seen: &Observed, vmid: Vmid) -> &Seen<GuestConfig> {
     seen.answers.configs.get(&vmid).unwrap_or(&Seen::Unasked)
 }

@@ -77,7 +77,7 @@ fn upload(want: &Desired, seen: &Observed, vm: &Vm<'_>, volume: VolumeId, facts:
 
 /// The MAC of a NIC: that of the clone; for one that the template has not, one made of our UID.
 fn device(want: &Desired, vm: &Vm<'_>, number: u8) -> pve_types::MacAddr {
-    let own = vm.config.nets.get(&number).and_then(|net| net.mac.clone());
+    let own = vm.config.nets.get(&number).and_then(|net| net.mac);
     own.unwrap_or_else(|| mac(&want.identity.uid, number))
 }
 
@@ -91,14 +91,12 @@ fn free_drive(vm: &Vm<'_>) -> Option<&'static str> {
 
 fn grow(want: &Desired, vm: &Vm<'_>) -> Result<Option<(String, DiskSize)>, Invalid> {
     let Some((key, size)) = &want.boot_volume else { return Ok(None) };
-    match vm.config.disks.get(key) {
-        Some(disk) => Ok((disk.size.is_none_or(|has| has < *size)).then(|| (key.clone(), *size))),
-        None => {
-            let has: Vec<_> = vm.config.attached().map(|(key, _)| key).collect();
-            let why = format!("the template has no disk `{key}`; it has {}", has.join(", "));
-            Err(Invalid { kind: "ProxmoxMachine", field: "spec.disks.bootVolume.disk".into(), why })
-        }
+    if let Some(disk) = vm.config.disks.get(key) {
+        return Ok((disk.size.is_none_or(|has| has < *size)).then(|| (key.clone(), *size)));
     }
+    let has: Vec<_> = vm.config.attached().map(|(key, _)| key).collect();
+    let why = format!("the template has no disk `{key}`; it has {}", has.join(", "));
+    Err(Invalid { kind: "ProxmoxMachine", field: "spec.disks.bootVolume.disk".into(), why })
 }
 
 fn changes(want: &Desired, seen: &Observed, vm: &Vm<'_>, seed: &VolumeId, drive: &str) -> BTreeMap<String, String> {

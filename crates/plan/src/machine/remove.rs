@@ -13,7 +13,7 @@ use crate::{Again, Seen};
 /// How long a clone call may still be under way whose answer nobody has.
 const LATE: Duration = Duration::from_secs(5);
 /// How long a VMID that exists, but that we may not see, is waited for.
-const HIDDEN: Duration = Duration::from_secs(60);
+const HIDDEN: Duration = Duration::from_mins(1);
 
 pub(super) fn plan(who: &Identity, seen: &Observed, inventory: &Inventory) -> Plan {
     let Some(vmid) = seen.recorded.vmid.or(seen.recorded.reserved) else {

@@ -83,7 +83,7 @@ fn running(want: &Desired, seen: &Observed, vm: &Vm<'_>, facts: Facts) -> Plan {
             Seen::Unread(why) => return Plan::rest(Note::Unread(why.clone()), facts, wait),
             Seen::Known(CloudInit::Failed(why)) => {
                 let note = Note::CloudInitFailed { vmid, why: why.clone() };
-                return Plan::rest(note, facts, Again::After(Duration::from_secs(60)));
+                return Plan::rest(note, facts, Again::After(Duration::from_mins(1)));
             }
             Seen::Known(CloudInit::Done | CloudInit::None) => {}
         }

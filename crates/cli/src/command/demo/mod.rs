@@ -20,15 +20,12 @@ mod workload;
 use std::ffi::OsString;
 use std::future::Future;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use testkit::leash::{self, Scope};
-
-/// What the leash is called.
-const LEASH: &str = "oxmox-demo";
 
 /// Show everything on a simulated Proxmox VE, with real Kubernetes. Needs root for the part with real nodes.
 #[derive(Debug, clap::Args)]
@@ -52,6 +49,18 @@ struct Run {
     /// Where logs, reports and the nodes' files go.
     #[arg(long, default_value = "target/demo", value_name = "DIRECTORY")]
     dir: PathBuf,
+}
+
+impl Run {
+    /// What its leash is called: a demo in another directory is another demo. The directory need not be there.
+    fn leash(&self) -> Result<String> {
+        let dir = path::absolute(&self.dir).with_context(|| format!("find `{}`", self.dir.display()))?;
+        let real = dir.ancestors().find_map(|there| {
+            let rest = dir.strip_prefix(there).ok()?;
+            Some(there.canonicalize().ok()?.join(rest).components().collect::<PathBuf>())
+        });
+        Ok(format!("oxmox-demo in {}", real.unwrap_or(dir).display()))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,7 +106,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Some(Command::Hold { image }) => block_on(outside::hold(&args.run, &image)).map(exit_code),
         Some(Command::Shell { command }) => block_on(outside::shell(&args.run, command)).map(exit_code),
         Some(Command::Clean) => {
-            for line in leash::clean(&Scope::Named(LEASH.into()))? {
+            for line in leash::clean(&Scope::Named(args.run.leash()?))? {
                 say::line(&line);
             }
             if args.run.dir.exists() {
@@ -124,4 +133,20 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_demos_leash_is_named_after_its_directory_there_or_not_however_it_is_written() {
+        let name = |dir: PathBuf| Run { keep: false, dir }.leash().unwrap();
+        let here = std::env::current_dir().unwrap();
+        let plain = name(here.join("src"));
+        assert_eq!(name("src".into()), plain);
+        assert_eq!(name("./src/".into()), plain);
+        assert_ne!(name("not-there".into()), plain);
+        assert_eq!(name("not-there".into()), name(here.join("not-there")));
+    }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use testkit::leash::{self, Leash, Scope};
 use tokio::net::{TcpListener, UnixStream};
 
-use super::{LEASH, Run, say};
+use super::{Run, say};
 
 /// The story's word that it now rests.
 pub(super) const KEPT: &str = "kept.json";
@@ -32,7 +32,7 @@ fn words(run: &Run, command: &str, image: &Path) -> Result<Vec<OsString>> {
 
 /// Cleans up behind an earlier run, then runs the story.
 pub(super) async fn run(run: &Run, image: &Path) -> Result<ExitStatus> {
-    for line in leash::clean(&Scope::Named(LEASH.into()))? {
+    for line in leash::clean(&Scope::Named(run.leash()?))? {
         say::line(&line);
     }
     if run.dir.exists() {
@@ -45,7 +45,7 @@ pub(super) async fn run(run: &Run, image: &Path) -> Result<ExitStatus> {
 
 /// Holds the leash until the story ends.
 pub(super) async fn hold(run: &Run, image: &Path) -> Result<ExitStatus> {
-    let leash = Leash::new(LEASH)?;
+    let leash = Leash::new(&run.leash()?)?;
     let relay = relay(run.dir.join(SIM_SOCKET));
     let words = words(run, "inside", image)?;
     tokio::select! {
@@ -73,7 +73,7 @@ async fn keep(run: &Run, image: &Path) -> Result<ExitStatus> {
         };
         copy(&mut log)?;
         if stop {
-            for line in leash::clean(&Scope::Named(LEASH.into()))? {
+            for line in leash::clean(&Scope::Named(run.leash()?))? {
                 say::line(&line);
             }
             bail!("interrupted; everything has been ended");
@@ -144,5 +144,5 @@ pub(super) async fn shell(run: &Run, command: Vec<OsString>) -> Result<ExitStatu
     } else {
         words.extend(command);
     }
-    leash::enter(LEASH, &words).await
+    leash::enter(&run.leash()?, &words).await
 }

@@ -47,7 +47,7 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
     story.pods(&workload).await?;
     story.scale(&workload).await?;
     story.repair(&workload).await?;
-    let verdict = story.verify(&workload).await?;
+    let verdict = story.verify().await?;
     if run.keep {
         return Ok(verdict);
     }
