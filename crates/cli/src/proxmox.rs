@@ -66,7 +66,7 @@ impl Proxmox {
                 .with_context(|| format!("--proxmox-url is given without {flag} (or ${variable})"))
         };
         let root_ca = self
-            .proxmox_root_ca_file
+            .root_ca_file
             .as_ref()
             .map(|file| {
                 std::fs::read_to_string(file)
