@@ -48,9 +48,17 @@ pub(crate) struct Args {
     output: String,
 }
 
-/// Checks and prints.
-#[expect(clippy::disallowed_methods, reason = "the edge: here the time is taken")]
+/// Checks and prints. What cannot even begin ends with 3: a 2 would say that a check has failed.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    check(args).await.or_else(|why| {
+        // stderr may be closed; then nobody reads this
+        let _unheard = writeln!(std::io::stderr(), "error: {}", daemon::chain(why.as_ref()));
+        Ok(ExitCode::from(3))
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: here the time is taken")]
+async fn check(args: Args) -> anyhow::Result<ExitCode> {
     let selection = Selection::new(args.only, args.skip).context("--only, --skip")?;
     let credentials = args.proxmox.credentials()?.context(
         "no Proxmox VE is given\nhint: --proxmox-url, --proxmox-token and --proxmox-secret, or $PROXMOX_URL …",
