@@ -13,7 +13,7 @@ mod stage;
 mod world;
 
 pub use binary::binary;
-pub use play::MachineWish;
-pub use simulator::{Rule, Simulator};
-pub use stage::{Stage, StageOptions, say};
+pub use play::{CLUSTER, MachineWish};
+pub use simulator::{Rule, Simulator, TOKEN};
+pub use stage::{Leader, Pace, Stage, StageOptions, say};
 pub use world::World;

@@ -12,14 +12,16 @@ use testkit::{NotYet, eventually};
 use crate::stage::Stage;
 
 const NAMESPACE: &str = "default";
-/// The one cluster of a story.
-const CLUSTER: &str = "story";
+/// The usual cluster of a story.
+pub const CLUSTER: &str = "story";
 
 /// What a story wishes of a machine.
 #[derive(Debug, Clone)]
 pub struct MachineWish {
     /// Its name.
     pub name: String,
+    /// Its cluster.
+    pub cluster: String,
     /// Changes of the usual spec.
     pub spec: Value,
     /// The bootstrap data.
@@ -30,13 +32,20 @@ impl MachineWish {
     /// The usual: a full clone with more cores, memory and disk, an address, and all checks.
     pub fn named(name: impl Into<String>) -> Self {
         let user_data = "#cloud-config\nruncmd: [[touch, /joined]]\n".to_owned();
-        Self { name: name.into(), spec: json!({}), user_data }
+        Self { name: name.into(), cluster: CLUSTER.to_owned(), spec: json!({}), user_data }
     }
 
     /// With a field of the spec set.
     #[must_use]
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.spec[field] = value;
+        self
+    }
+
+    /// Of another cluster than the usual one.
+    #[must_use]
+    pub fn of(mut self, cluster: &str) -> Self {
+        cluster.clone_into(&mut self.cluster);
         self
     }
 
@@ -80,15 +89,20 @@ impl Stage {
         self.core(kind).create(&PostParams::default(), &object).await.with_context(|| format!("create the {kind}"))
     }
 
-    /// Makes the cluster, with changes of its usual spec.
+    /// Makes the usual cluster, with changes of its spec.
     pub async fn cluster(&self, change: Value) -> Result<()> {
+        self.cluster_named(CLUSTER, change).await
+    }
+
+    /// Makes a cluster, with changes of the usual spec.
+    pub async fn cluster_named(&self, name: &str, change: Value) -> Result<()> {
         let owner = self
             .create(
                 "Cluster",
                 json!({
                     "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
-                    "metadata": {"name": CLUSTER},
-                    "spec": {"infrastructureRef": {"apiGroup": api::GROUP, "kind": "ProxmoxCluster", "name": CLUSTER}},
+                    "metadata": {"name": name},
+                    "spec": {"infrastructureRef": {"apiGroup": api::GROUP, "kind": "ProxmoxCluster", "name": name}},
                 }),
             )
             .await?;
@@ -103,8 +117,8 @@ impl Stage {
         let cluster: ProxmoxCluster = serde_json::from_value(json!({
             "apiVersion": "infrastructure.cluster.x-k8s.io/v1alpha2", "kind": "ProxmoxCluster",
             "metadata": {
-                "name": CLUSTER, "labels": {api::CLUSTER_NAME_LABEL: CLUSTER},
-                "ownerReferences": [{"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": CLUSTER, "uid": owner.uid(), "controller": true}],
+                "name": name, "labels": {api::CLUSTER_NAME_LABEL: name},
+                "ownerReferences": [{"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": name, "uid": owner.uid(), "controller": true}],
             },
             "spec": spec,
         }))?;
@@ -129,9 +143,9 @@ impl Stage {
                 "Machine",
                 json!({
                     "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine",
-                    "metadata": {"name": name, "labels": {api::CLUSTER_NAME_LABEL: CLUSTER}},
+                    "metadata": {"name": name, "labels": {api::CLUSTER_NAME_LABEL: wish.cluster}},
                     "spec": {
-                        "clusterName": CLUSTER, "version": "v1.36.3",
+                        "clusterName": wish.cluster, "version": "v1.36.3",
                         "bootstrap": {"dataSecretName": name},
                         "infrastructureRef": {"apiGroup": api::GROUP, "kind": "ProxmoxMachine", "name": name},
                     },
@@ -148,7 +162,7 @@ impl Stage {
         let machine: ProxmoxMachine = serde_json::from_value(json!({
             "apiVersion": "infrastructure.cluster.x-k8s.io/v1alpha2", "kind": "ProxmoxMachine",
             "metadata": {
-                "name": name, "labels": {api::CLUSTER_NAME_LABEL: CLUSTER},
+                "name": name, "labels": {api::CLUSTER_NAME_LABEL: wish.cluster},
                 "ownerReferences": [{"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine", "name": name, "uid": owner.uid(), "controller": true}],
             },
             "spec": spec,
@@ -182,6 +196,53 @@ impl Stage {
         Ok(ready.map_or((false, String::new(), String::new()), |condition| {
             (condition.status == "True", condition.reason.clone(), condition.message.clone())
         }))
+    }
+
+    /// Reason and message of a cluster's `Ready`, and whether it is.
+    pub async fn cluster_ready(&self, name: &str) -> Result<(bool, String, String)> {
+        let cluster = self.clusters().get(name).await.context("read the ProxmoxCluster")?;
+        let conditions = cluster.status.unwrap_or_default().conditions;
+        let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
+        Ok(ready.map_or((false, String::new(), String::new()), |condition| {
+            (condition.status == "True", condition.reason, condition.message)
+        }))
+    }
+
+    /// Writes credentials for a cluster, under a name for `spec.credentialsRef`.
+    pub async fn credentials(&self, name: &str, keys: &Value) -> Result<()> {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": keys});
+        let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(self.kube.clone(), NAMESPACE);
+        secrets
+            .patch(name, &PatchParams::apply("story").force(), &Patch::Apply(secret))
+            .await
+            .context("write the credentials")?;
+        Ok(())
+    }
+
+    /// Changes a machine's object.
+    pub async fn change_machine(&self, name: &str, change: &Value) -> Result<()> {
+        let changed = self.machines().patch(name, &PatchParams::default(), &Patch::Merge(change)).await;
+        changed.context("change the ProxmoxMachine")?;
+        Ok(())
+    }
+
+    /// Changes a cluster's object.
+    pub async fn change_cluster(&self, name: &str, change: &Value) -> Result<()> {
+        let changed = self.clusters().patch(name, &PatchParams::default(), &Patch::Merge(change)).await;
+        changed.context("change the ProxmoxCluster")?;
+        Ok(())
+    }
+
+    /// Waits until the bootstrap data of a machine whose Node has joined is removed.
+    pub async fn until_ejected(&self, name: &str, limit: Duration) -> Result<()> {
+        let waited = eventually(limit, || async {
+            let machine = self.machines().get(name).await.map_err(|why| NotYet::because(why.to_string()))?;
+            match machine.status.unwrap_or_default().bootstrap_data_removed {
+                Some(true) => Ok(()),
+                _ => Err(NotYet::because("the bootstrap data is not removed")),
+            }
+        });
+        waited.await.with_context(|| self.manager_log())
     }
 
     /// Waits until a machine is ready.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// The token that the provider uses.
-pub(crate) const TOKEN: &str = "capi@pve!oxmox";
+pub const TOKEN: &str = "capi@pve!oxmox";
 
 /// A rule that makes calls go wrong, until it is lifted.
 #[derive(Debug)]

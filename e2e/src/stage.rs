@@ -26,6 +26,32 @@ pub struct StageOptions {
     pub sim: SimOptions,
     /// More flags of the manager.
     pub manager_args: Vec<String>,
+    /// How often the manager reads Proxmox VE.
+    pub pace: Pace,
+    /// Whether managers elect a leader.
+    pub leader: Leader,
+    /// The manager's binary, where it is not the one beside ours.
+    pub program: Option<PathBuf>,
+}
+
+/// How often the manager reads Proxmox VE.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Quick, so that stories are short.
+    #[default]
+    Quick,
+    /// As shipped.
+    Shipped,
+}
+
+/// Whether managers elect a leader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Leader {
+    /// The one manager leads.
+    #[default]
+    Alone,
+    /// They compete for a Lease.
+    Elected,
 }
 
 /// The set.
@@ -83,20 +109,30 @@ impl Stage {
 
     /// Starts the manager.
     pub fn start_manager(&mut self) -> Result<()> {
+        self.manager = Some(self.another_manager()?);
+        Ok(())
+    }
+
+    /// Starts one more manager, the caller's to end.
+    pub fn another_manager(&mut self) -> Result<Process> {
         self.starts += 1;
-        let log = self.dir.join(format!("manager-{}.log", self.starts));
-        let manager = ProcessSpec::new("oxmox", binary("oxmox")?, log)
-            .args(["run", "capi", "--leader-elect=false", "--admin-addr=127.0.0.1:0"])
-            .args(["--poll-busy=0.2", "--poll-tasks=0.1", "--log=info,kube=warn"])
+        let name = format!("manager-{}", self.starts);
+        let elects = format!("--leader-elect={}", self.options.leader == Leader::Elected);
+        let program = self.options.program.clone().map_or_else(|| binary("oxmox"), Ok)?;
+        let pace: &[&str] = match self.options.pace {
+            Pace::Quick => &["--poll-busy=0.2", "--poll-tasks=0.1"],
+            Pace::Shipped => &[],
+        };
+        ProcessSpec::new(&name, program, self.dir.join(format!("{name}.log")))
+            .args(["run", "capi", &elects, "--admin-addr=127.0.0.1:0", "--log=info,kube=warn"])
+            .args(pace)
             .args(self.options.manager_args.iter().map(String::as_str))
             .env("KUBECONFIG", &self.account)
             .env("PROXMOX_URL", self.sim.url())
             .env("PROXMOX_TOKEN", TOKEN)
             .env("PROXMOX_SECRET", self.sim.secret()?)
             .env("PROXMOX_ROOT_CA_FILE", self.dir.join("ca.pem"))
-            .start()?;
-        self.manager = Some(manager);
-        Ok(())
+            .start()
     }
 
     /// Kills the manager as a power cut would.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use e2e::{MachineWish, Rule, Stage, StageOptions, World, chance, say};
 use serde_json::json;
-use testkit::{NotYet, eventually};
 
 /// A life that has not come so far by then never will.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -36,16 +35,7 @@ async fn begin(stage: &Stage, name: &str, act: Act) {
 async fn until(stage: &Stage, name: &str, act: Act) {
     match act {
         Act::Create => stage.until_ready(name, LIMIT).await.unwrap(),
-        Act::Join => {
-            let ejected = eventually(LIMIT, || async {
-                let machine = stage.machines().get(name).await.map_err(|why| NotYet::because(why.to_string()))?;
-                match machine.status.unwrap_or_default().bootstrap_data_removed {
-                    Some(true) => Ok(()),
-                    _ => Err(NotYet::because("the bootstrap data is not removed")),
-                }
-            });
-            ejected.await.unwrap_or_else(|why| panic!("{why}: {}", stage.manager_log()));
-        }
+        Act::Join => stage.until_ejected(name, LIMIT).await.unwrap(),
         Act::Delete => stage.until_gone(name, LIMIT).await.unwrap(),
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod bad_input;
 mod crash;
 mod guest;
 mod life;
+mod quiet;

@@ -289,5 +289,5 @@ fn settled_at_a_glance(want: &Desired, seen: &Observed, row: &GuestRow) -> Optio
         (false, false) => Note::AwaitsNode { vmid: row.vmid },
         (false, true) => return None,
     };
-    idle.then(|| Plan::rest(note, facts(), Again::OnChange))
+    idle.then(|| Plan::rest(note, facts(), run::at_rest(seen, row)))
 }

@@ -103,17 +103,26 @@ fn lasting(address: &IpAddr) -> bool {
     }
 }
 
+/// What is at rest is woken by changes. But where a task of ours told of the power later than the shared reading did,
+/// a VM that was turned off since may never show as a change: then it is looked at again.
+pub(super) fn at_rest(seen: &Observed, row: &GuestRow) -> Again {
+    match seen.power {
+        Some(on) if row.running != Some(on) => Again::After(Duration::from_secs(5)),
+        Some(_) | None => Again::OnChange,
+    }
+}
+
 fn settled(seen: &Observed, vm: &Vm<'_>, facts: Facts) -> Plan {
     let vmid = vm.guest.vmid();
     let facts = Facts { ready: true, ..facts };
     let Some(seed) = &vm.guest.mark().seed else {
-        return Plan::rest(Note::Settled { vmid }, facts, Again::OnChange);
+        return Plan::rest(Note::Settled { vmid }, facts, at_rest(seen, vm.row));
     };
     if seen.recorded.seed_removed {
-        return Plan::rest(Note::Settled { vmid }, facts, Again::OnChange);
+        return Plan::rest(Note::Settled { vmid }, facts, at_rest(seen, vm.row));
     }
     if !seen.node_joined {
-        return Plan::rest(Note::AwaitsNode { vmid }, facts, Again::OnChange);
+        return Plan::rest(Note::AwaitsNode { vmid }, facts, at_rest(seen, vm.row));
     }
     let (guest, node) = (vm.guest.clone(), vm.row.node.clone());
     match prepare::eject(vm, seed) {

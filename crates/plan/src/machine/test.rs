@@ -518,6 +518,27 @@ fn a_stopped_vm_is_started_again_but_not_configured() {
     assert!(matches!(plan.step, Some(Step::Start { .. })), "{:?}", plan.step);
 }
 
+/// Rejects a plan that waits for a change: a VM that was turned off soon after we started it may never show one.
+#[test]
+fn a_vm_that_the_reading_shows_off_after_our_start_is_looked_at_again() {
+    let (mut world, want) = (world(), keep());
+    let _plan = settle(&mut world, &want);
+    for joined in [false, true] {
+        world.joined = joined;
+        let _plan = settle(&mut world, &want);
+        let mut seen = world.observed();
+        seen.power = Some(true);
+        assert_eq!(plan(&who(), &want, &seen).again, Again::OnChange, "the reading shows what the task told");
+        world.vms.get_mut(&vmid(100)).unwrap().running = false;
+        let mut seen = world.observed();
+        seen.power = Some(true);
+        let plan = plan(&who(), &want, &seen);
+        assert_eq!(plan.step, None, "not started twice on an old reading");
+        assert!(matches!(plan.again, Again::After(wait) if wait <= Duration::from_secs(10)), "{:?}", plan.again);
+        world.vms.get_mut(&vmid(100)).unwrap().running = true;
+    }
+}
+
 #[test]
 fn a_locked_vm_is_left_alone() {
     let (mut world, want) = (world(), keep());
