@@ -57,6 +57,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     block_on(leash.run(&args.command)).map(exit_code)
 }
 
+/// This very command, in private namespaces.
+pub(crate) fn again(name: &str) -> Result<ExitCode> {
+    let program = std::env::current_exe().context("find our own binary")?;
+    let command = std::iter::once(program.into_os_string()).chain(std::env::args_os().skip(1)).collect();
+    run(&Args { name: name.to_owned(), command })
+}
+
 pub(crate) fn enter(args: &EnterArgs) -> Result<ExitCode> {
     let shell = [OsString::from("bash")];
     let command = if args.command.is_empty() { &shell[..] } else { &args.command };

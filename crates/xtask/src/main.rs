@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask help`.
 
 mod architecture;
+mod bench;
 mod generate;
 mod lab;
 mod test;
@@ -25,6 +26,7 @@ enum Task {
     #[command(name = "gen")]
     Generate(generate::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Architecture(architecture::Args),
     Tools(tools::Args),
     Lab(lab::Args),
@@ -47,6 +49,7 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Generate(args) => generate::run(&args),
         Task::Architecture(args) => architecture::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tools(args) => tools::run(&args),
         Task::Lab(args) => lab::run(&args),

@@ -1,0 +1,38 @@
+//! `cargo xtask bench NAME`: figures against the aims, and beside those of software that people use now.
+
+mod figure;
+mod provision;
+mod quantities;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Measure oxmox on a simulated Proxmox VE, against the aims.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Provision(provision::Args),
+}
+
+/// How figures are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// A table.
+    #[default]
+    Table,
+    /// A list for programs.
+    Json,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Provision(args) => provision::run(args),
+    }
+}
