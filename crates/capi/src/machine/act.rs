@@ -11,6 +11,7 @@ use pve_types::{Upid, VolumeId};
 use serde_json::json;
 
 use super::Scope;
+use super::memory::Config;
 use crate::connection::Connection;
 use crate::core;
 use crate::run::{Context, Error};
@@ -72,6 +73,8 @@ pub(super) async fn act(
             return Ok(Acted { gone: true, ..Acted::default() });
         }
         Step::Clone(order) => {
+            // from here on it may have been tried, whatever becomes of this pass
+            ctx.memory.with(&who.uid, |progress| progress.untried = false);
             let request = CloneRequest {
                 newid: order.to,
                 name: Some(order.name.clone()),
@@ -119,6 +122,21 @@ pub(super) async fn act(
     Ok(called(ctx, connection, who, step, doing, call))
 }
 
+/// Whether a step may change the VM's configuration; what was read of it is kept otherwise.
+fn changes(step: &Step) -> Config {
+    match step {
+        Step::Clone(_) | Step::Configure { .. } | Step::Destroy { .. } => Config::Changed,
+        Step::Reserve { .. }
+        | Step::Release
+        | Step::Record { .. }
+        | Step::UploadSeed { .. }
+        | Step::Start { .. }
+        | Step::Stop { .. }
+        | Step::RemoveSeed { .. }
+        | Step::LetGo => Config::Kept,
+    }
+}
+
 async fn remove(client: &pve::Client, node: &pve_types::NodeName, volume: &VolumeId) -> Call {
     client.delete_volume(node, volume).await
 }
@@ -131,7 +149,7 @@ fn called(
     doing: MachineReason,
     call: Call,
 ) -> Acted {
-    ctx.memory.with(&who.uid, super::memory::Progress::called);
+    ctx.memory.with(&who.uid, |progress| progress.called(changes(step)));
     match call {
         Ok(Some(upid)) => {
             connection.poller.watch_task(upid.clone());

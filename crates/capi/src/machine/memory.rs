@@ -36,6 +36,8 @@ pub(crate) struct Progress {
     pub(crate) cloud_init: Option<u64>,
     /// What was reserved.
     pub(crate) reserved: Option<Reservation>,
+    /// It was reserved by this process, which has called nothing for the machine since.
+    pub(crate) untried: bool,
     /// When a call was made last.
     last_call: Option<Instant>,
     failures: u32,
@@ -52,11 +54,21 @@ pub(crate) struct Reservation {
     pub(crate) addresses: BTreeMap<u8, Vec<IpAddr>>,
 }
 
+/// Whether a call may have changed a VM's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Config {
+    Changed,
+    Kept,
+}
+
 impl Progress {
-    /// Notes that a call was made.
-    pub(crate) fn called(&mut self) {
+    /// Notes that a call was made, and whether it may have changed the VM's configuration.
+    pub(crate) fn called(&mut self, config: Config) {
         self.last_call = Some(Instant::now());
-        self.config = None;
+        self.untried = false;
+        if config == Config::Changed {
+            self.config = None;
+        }
     }
 
     /// How long nothing can have been under way.
@@ -82,7 +94,10 @@ impl Progress {
             "qmdestroy" => self.destroyed = Some(reading()),
             _ => {}
         }
-        self.config = None;
+        // What moves files, or turns the VM on and off, leaves its configuration as it was read.
+        if !matches!(upid.kind.as_str(), "imgcopy" | "imgdel" | "qmstart" | "hastart" | "qmstop" | "qmshutdown") {
+            self.config = None;
+        }
     }
 
     /// A step failed or was refused; it is left alone for a while, longer each time.

@@ -112,7 +112,10 @@ async fn decide(ctx: &Context, connection: &Arc<Connection>, scope: &Scope, who:
     }
     if let Some(plan::machine::Step::Reserve { vmid, node, addresses }) = &plan.step {
         let reserved = memory::Reservation { vmid: *vmid, node: node.clone(), addresses: addresses.clone() };
-        ctx.memory.with(&who.uid, |progress| progress.reserved = Some(reserved));
+        ctx.memory.with(&who.uid, |progress| {
+            progress.reserved = Some(reserved);
+            progress.untried = true;
+        });
     }
     drop(alone);
     plan

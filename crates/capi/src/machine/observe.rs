@@ -31,6 +31,7 @@ pub(super) async fn observe(ctx: &Context, connection: &Arc<Connection>, scope: 
     };
     let inventory = ctx.inventories.read(connection, &snapshot);
     let recorded = recorded(&scope.machine);
+    let reserved = recorded.reserved;
     let (power, backoff, done, quiet) = ctx.memory.with(&who.uid, |progress| {
         let done = Done { seed_uploaded: progress.seed_uploaded, destroyed: progress.destroyed.is_some() };
         (progress.power(), progress.backoff(), done, progress.quiet(ctx.started))
@@ -61,6 +62,10 @@ pub(super) async fn observe(ctx: &Context, connection: &Arc<Connection>, scope: 
         siblings: others.siblings,
         promised: others.promised,
         next_vmid: None,
+        untried: ctx.memory.with(&who.uid, |progress| {
+            let vmid = progress.reserved.as_ref().map(|reserved| reserved.vmid);
+            progress.untried && vmid.is_some() && vmid == reserved
+        }),
         quiet,
     }
 }

@@ -166,6 +166,8 @@ fn reserved(want: &Desired, seen: &Observed, inventory: &Inventory, vmid: Vmid) 
         };
     }
     match &seen.answers.exists {
+        // Nothing of ours can be under way there. Another's VM that we may not see is refused by Proxmox VE itself.
+        Seen::Unasked if seen.untried => clone(want, seen, inventory, vmid),
         Seen::Unasked => look(Look::Exists(vmid), Note::NotVisibleYet(vmid)),
         Seen::Unread(why) => soon(Note::Unread(why.clone())),
         Seen::Known(()) => hidden(seen, vmid),

@@ -46,6 +46,8 @@ pub struct Observed {
     pub promised: BTreeMap<NodeName, u64>,
     /// A VMID at or below which all are taken, as Proxmox VE says; `None`: not asked.
     pub next_vmid: Option<Vmid>,
+    /// The VMID was reserved by this very process, which has made no call for the machine since.
+    pub untried: bool,
     /// How long nothing of ours can have been under way for this machine: since the last call, or since our start.
     pub quiet: Duration,
 }

@@ -164,6 +164,7 @@ impl World {
             siblings: BTreeMap::new(),
             promised: BTreeMap::new(),
             next_vmid: None,
+            untried: false,
             quiet: Duration::from_secs(30),
         }
     }
@@ -516,6 +517,25 @@ fn a_stopped_vm_is_started_again_but_not_configured() {
     vm.config.cores = Some(1);
     let plan = world.plan(&want);
     assert!(matches!(plan.step, Some(Step::Start { .. })), "{:?}", plan.step);
+}
+
+/// Rejects a plan that clones unasked after a restart or a failed call, when a clone of ours may be under way unseen.
+#[test]
+fn only_a_vmid_that_was_just_reserved_is_cloned_to_without_asking() {
+    let (mut world, want) = (world(), keep());
+    while world.recorded.reserved.is_none() {
+        let _plan = pass(&mut world, &want, Fate::Whole);
+    }
+    let ask = |untried: bool, exists: Seen<()>| {
+        let mut seen = world.observed();
+        seen.untried = untried;
+        seen.answers.configs.insert(vmid(9000), Seen::Known(template()));
+        seen.answers.exists = exists;
+        plan(&who(), &want, &seen)
+    };
+    assert!(matches!(ask(true, Seen::Unasked).step, Some(Step::Clone(_))));
+    assert_eq!(ask(false, Seen::Unasked).look, Some(Look::Exists(vmid(100))));
+    assert_eq!(ask(true, Seen::Known(())).step, None, "what was asked all the same counts");
 }
 
 /// Rejects a plan that waits for a change: a VM that was turned off soon after we started it may never show one.
