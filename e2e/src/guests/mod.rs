@@ -4,6 +4,7 @@
 //! gone. Assumes the lab, whose namespaces hold nothing but what tests put there, and a node image in the cache.
 
 mod dhcp;
+mod hypervisor;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use testkit::{Process, ProcessSpec};
 use tokio::sync::{Mutex, MutexGuard};
 
 pub use self::dhcp::{Dhcp, Lease};
-pub use self::trace::{left, processes};
+pub use self::hypervisor::Hypervisor;
+pub use self::trace::{left, on_bridge, processes};
 
 use crate::binary::binary;
 use crate::stage::say;
@@ -141,7 +143,8 @@ impl Drop for Guests {
     }
 }
 
-fn ip(words: &[&str]) -> Result<()> {
+/// Runs `ip` in the lab's own network.
+pub fn ip(words: &[&str]) -> Result<()> {
     let status = Command::new("ip").args(words).status().context("start `ip` (iproute2)")?;
     ensure!(status.success(), "`ip {}` failed", words.join(" "));
     Ok(())

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Every trace of guests whose files are below `state`, a line each, those of process `but` apart.
 pub fn left(state: &Path, but: Option<u32>) -> Vec<String> {
     let mut all = processes(state, but);
-    all.extend(links("veth").into_iter().map(|name| format!("link {name}")));
+    all.extend(links(&["type", "veth"]).into_iter().map(|name| format!("link {name}")));
     all.extend(cgroups().into_iter().map(|path| format!("cgroup {}", path.display())));
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let state_text = state.display().to_string();
@@ -43,11 +43,16 @@ pub fn processes(state: &Path, but: Option<u32>) -> Vec<String> {
 
 /// The bridges of this network.
 pub(super) fn bridges() -> Vec<String> {
-    links("bridge")
+    links(&["type", "bridge"])
 }
 
-fn links(kind: &str) -> Vec<String> {
-    let output = Command::new("ip").args(["-j", "link", "show", "type", kind]).output();
+/// The cards on a bridge.
+pub fn on_bridge(bridge: &str) -> Vec<String> {
+    links(&["master", bridge])
+}
+
+fn links(which: &[&str]) -> Vec<String> {
+    let output = Command::new("ip").args(["-j", "link", "show"]).args(which).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
     let links: Vec<Value> = serde_json::from_slice(&text).unwrap_or_default();
     links.iter().filter_map(|link| link["ifname"].as_str().map(ToOwned::to_owned)).collect()
