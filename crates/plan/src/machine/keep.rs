@@ -31,6 +31,11 @@ fn rest(note: Note) -> Plan {
     Plan::rest(note, Facts::default(), Again::OnChange)
 }
 
+/// What another machine gives back shows in no change of ours or of Proxmox VE's: it is looked for.
+fn freed_by_others(note: Note) -> Plan {
+    Plan::rest(note, Facts::default(), Again::After(Duration::from_secs(10)))
+}
+
 fn look(look: Look, note: Note) -> Plan {
     Plan::look(look, note, Facts::default())
 }
@@ -76,7 +81,7 @@ fn unreserved(want: &Desired, seen: &Observed, inventory: &Inventory) -> Plan {
     }
     let addresses = match addresses(want, seen) {
         Ok(addresses) => addresses,
-        Err(note) => return rest(note),
+        Err(note) => return freed_by_others(note),
     };
     let (from, to) = match (want.vmids, seen.next_vmid) {
         (Some((from, to)), _) => (from, Some(to)),
@@ -85,7 +90,7 @@ fn unreserved(want: &Desired, seen: &Observed, inventory: &Inventory) -> Plan {
     };
     match placement::vmid(from, to, inventory, &seen.reserved) {
         Some(vmid) => Plan::order(Step::Reserve { vmid, node, addresses }, Note::Reserving(vmid), Facts::default()),
-        None => rest(Note::NoVmid),
+        None => freed_by_others(Note::NoVmid),
     }
 }
 
