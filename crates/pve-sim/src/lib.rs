@@ -24,7 +24,9 @@ mod state;
 pub use options::Options;
 pub use sim::{Running, Sim};
 
-/// The methods that are simulated, as `VERB PATH`.
-pub fn methods() -> Vec<String> {
-    schema::Schema::get().methods.iter().map(|m| format!("{} {}", m.verb, m.path)).collect()
+/// Every method that Proxmox VE has, as `VERB PATH`, with whether it is simulated; the others are checked (permission,
+/// node, parameters) and then answer 501.
+pub fn methods() -> Vec<(String, bool)> {
+    let real = |m: &schema::Method| calls::handler(&m.verb, &m.path).is_some();
+    schema::Schema::get().methods.iter().map(|m| (format!("{} {}", m.verb, m.path), real(m))).collect()
 }

@@ -107,7 +107,8 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let args = Args::parse();
     if let Some(Command::Schema) = args.command {
-        return say(&format!("{}\n", pve_sim::methods().join("\n")));
+        let line = |(method, real): (String, bool)| format!("{} {method}\n", if real { "real" } else { "501 " });
+        return say(&pve_sim::methods().into_iter().map(line).collect::<String>());
     }
     let (output, ready_file) = (args.output, args.ready_file.clone());
     let running = Sim::start(options(args)).await?;

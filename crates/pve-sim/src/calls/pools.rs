@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, needs, now, resources};
+use super::cluster::resources;
+use super::{Call, Outcome, needs, now};
 use crate::http::fail::Fail;
 use crate::perm::Pools as _;
 use crate::state::World;
@@ -154,4 +155,16 @@ pub(crate) fn delete(world: &mut World, call: &Call<'_>) -> Outcome {
     }
     world.pools.remove(id);
     now(Value::Null)
+}
+
+/// The handler of a method.
+pub(super) fn handler(verb: &str, path: &str) -> Option<super::Handler> {
+    Some(match (verb, path) {
+        ("GET", "/pools") => list,
+        ("POST", "/pools") => create,
+        ("PUT", "/pools" | "/pools/{poolid}") => update,
+        ("DELETE", "/pools" | "/pools/{poolid}") => delete,
+        ("GET", "/pools/{poolid}") => get,
+        _ => return None,
+    })
 }

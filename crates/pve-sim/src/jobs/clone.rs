@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Next};
-use crate::calls::drives::new_volume;
+use crate::calls::qemu::drives::new_volume;
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key, is_unused_key};
 use crate::state::guest::{Config, Guest};

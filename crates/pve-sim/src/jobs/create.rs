@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Next};
-use crate::calls::{config_change, drives};
+use crate::calls::qemu::{config_change, drives};
 use crate::schema::Schema;
 use crate::state::World;
 use crate::state::drive::{is_cdrom, is_drive_key, is_net_key};

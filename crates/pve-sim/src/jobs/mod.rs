@@ -75,7 +75,7 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 Job::Pause { vmid, paused } => power::pause(world, vmid, paused).into(),
                 Job::Resize(resize) => disk::resize(world, upid, &resize).into(),
                 Job::Configure { vmid, node, change } => {
-                    crate::calls::config_change::in_task(world, &node, vmid, &change).into()
+                    crate::calls::qemu::config_change::in_task(world, &node, vmid, &change).into()
                 }
                 Job::Upload(upload) => volume::upload(world, upid, upload).into(),
                 Job::DeleteVolume { node, volid } => volume::delete(world, upid, &node, &volid).into(),

@@ -56,7 +56,7 @@ pub(crate) fn start(world: &mut World, upid: &str, vmid: u32) -> Result<(), Stri
             g.locked_until = until;
         }
     }
-    crate::calls::config_change::apply_pending(world, vmid);
+    crate::calls::qemu::config_change::apply_pending(world, vmid);
     let guest = world.guest(&node, vmid).map_err(|f| f.line())?;
     for (_, drive) in guest.drives() {
         let volid = file_of(drive);
@@ -127,7 +127,7 @@ pub(crate) fn shutdown(world: &mut World, upid: &str, mut down: Shutdown) -> Nex
     let Some(until) = down.until else {
         down.until = Some(world.now + down.timeout);
         let silent =
-            world.guests.get(&vmid).is_some_and(|g| g.agent_enabled() && !crate::calls::agent::is_up(world, g));
+            world.guests.get(&vmid).is_some_and(|g| g.agent_enabled() && !crate::calls::qemu::agent::is_up(world, g));
         if silent {
             let text = format!("VM {vmid} qga command 'guest-ping' failed - got timeout");
             world.log(upid, format!("QEMU Guest Agent is not running - {text}"));

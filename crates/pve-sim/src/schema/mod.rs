@@ -1,7 +1,8 @@
-//! What the simulated methods look like from outside: path, who may call, which parameters.
+//! What the methods look like from outside: path, who may call, which parameters.
 //!
-//! Promises that a method is real exactly if it is in `methods.txt` and has a handler in [`crate::calls`].
-//! Assumes that `methods.txt` is well formed; a test reads all of it.
+//! Promises every method that Proxmox VE has; those without a handler in [`crate::calls`] are checked like the
+//! others (permission, node, parameters) and then answer 501. Assumes that the tables are well formed; a test reads
+//! all of them.
 
 mod formats;
 mod propstring;
@@ -15,6 +16,22 @@ use serde_json::Value;
 pub(crate) use formats::is_node_name;
 pub(crate) use propstring::{Parsed, parse as parse_property_string, print as print_property_string};
 pub(crate) use verify::{Errors, verify};
+
+/// The tables, a file a family. The formats come first.
+const TABLES: [&str; 12] = [
+    include_str!("methods/formats.txt"),
+    include_str!("methods/access.txt"),
+    include_str!("methods/ceph.txt"),
+    include_str!("methods/cluster.txt"),
+    include_str!("methods/firewall.txt"),
+    include_str!("methods/ha.txt"),
+    include_str!("methods/lxc.txt"),
+    include_str!("methods/nodes.txt"),
+    include_str!("methods/pools.txt"),
+    include_str!("methods/qemu.txt"),
+    include_str!("methods/sdn.txt"),
+    include_str!("methods/storage.txt"),
+];
 
 /// One parameter, or one key of a property string.
 #[derive(Debug, Clone)]
@@ -81,7 +98,7 @@ impl Schema {
         let mut formats: BTreeMap<String, Vec<Param>> = BTreeMap::new();
         let mut methods: Vec<Method> = Vec::new();
         let mut format: Option<String> = None;
-        for line in include_str!("methods.txt").lines() {
+        for line in TABLES.iter().flat_map(|table| table.lines()) {
             if line.starts_with('#') || line.is_empty() {
                 continue;
             }

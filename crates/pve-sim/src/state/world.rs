@@ -336,7 +336,7 @@ impl World {
             guest.stopped_at = now;
             self.changes += 1;
         }
-        crate::calls::config_change::apply_pending(self, vmid);
+        crate::calls::qemu::config_change::apply_pending(self, vmid);
     }
 
     /// Removes a guest and all that goes with it; its volumes are the caller's business.

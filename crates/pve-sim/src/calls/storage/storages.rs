@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, now};
+use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::perm::Who;
 use crate::state::World;

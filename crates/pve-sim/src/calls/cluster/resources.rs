@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, nodes, now};
+use crate::calls::node::nodes;
+use crate::calls::{Call, Outcome, now};
 use crate::perm::{Pools as _, Who};
 use crate::state::World;
 use crate::state::guest::Guest;

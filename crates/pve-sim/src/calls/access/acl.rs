@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, needs, now};
+use crate::calls::{Call, Outcome, needs, now};
 use crate::http::fail::Fail;
 use crate::perm::{Entry, Role, Subject, is_acl_path, is_privilege};
 use crate::state::World;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{AgentCall, Call, Done, Outcome, names, now};
+use crate::calls::{AgentCall, Call, Done, Outcome, names, now};
 use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::drive::{is_net_key, option_of};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, now};
+use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::cluster::HaResource;

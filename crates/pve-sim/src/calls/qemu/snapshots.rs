@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::config::shown;
-use super::{Call, Outcome, names, now};
+use crate::calls::qemu::config::shown;
+use crate::calls::{Call, Outcome, names, now};
 use crate::http::fail::Fail;
 use crate::jobs::Job;
 use crate::jobs::snapshot::Snapshot;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, names, now};
+use crate::calls::{Call, Outcome, names, now};
 use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::drive::option_of;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, now};
+use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::jobs::{self, Job};
 use crate::perm::Who;
@@ -72,11 +72,11 @@ pub(crate) fn log(world: &mut World, call: &Call<'_>) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
     let total = task.log.len();
     if total == 0 {
-        return Ok(super::Done::Total(json!([{"n": 1, "t": "no content"}]), 1));
+        return Ok(crate::calls::Done::Total(json!([{"n": 1, "t": "no content"}]), 1));
     }
     let lines: Vec<Value> =
         task.log.iter().enumerate().skip(start).take(limit).map(|(n, line)| json!({"n": n + 1, "t": line})).collect();
-    Ok(super::Done::Total(Value::Array(lines), total))
+    Ok(crate::calls::Done::Total(Value::Array(lines), total))
 }
 
 fn class(exit: &str) -> &'static str {
@@ -132,7 +132,7 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
             row
         })
         .collect();
-    Ok(super::Done::Total(Value::Array(rows), total))
+    Ok(crate::calls::Done::Total(Value::Array(rows), total))
 }
 
 pub(crate) fn cluster(world: &mut World, call: &Call<'_>) -> Outcome {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, names, now};
+use crate::calls::{Call, Outcome, names, now};
 use crate::http::fail::Fail;
 use crate::perm::Who;
 use crate::state::World;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::drives::new_volume;
-use super::{Call, Outcome, now};
+use crate::calls::qemu::drives::new_volume;
+use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::jobs::{Job, volume::Upload};
 use crate::state::World;

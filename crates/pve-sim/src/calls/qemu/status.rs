@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, Outcome, names, now};
+use crate::calls::{Call, Outcome, names, now};
 use crate::state::World;
 use crate::state::drive::{is_drive_key, is_net_key};
 use crate::state::guest::{Guest, Run};

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, config, config_change, names, now};
+use super::{config, config_change};
+use crate::calls::{Call, Outcome, names, now};
 use crate::http::fail::Fail;
 use crate::jobs::{self, Job};
 use crate::state::World;
@@ -226,7 +227,7 @@ pub(crate) fn destroy(world: &mut World, call: &Call<'_>) -> Outcome {
     }
     if guest.get("lock") == Some("clone") || guest.get("lock") == Some("create") {
         let file = format!("/var/lock/qemu-server/lock-{vmid}.conf");
-        return Err(super::Stop::Retry(10.0, Fail::die(format!("can't lock file '{file}' - got timeout"))));
+        return Err(crate::calls::Stop::Retry(10.0, Fail::die(format!("can't lock file '{file}' - got timeout"))));
     }
     config::lock(world, vmid)?;
     let after = world.pace.of("destroy");

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::config_change::{self, apply, check, early};
-use super::{Call, Done, Outcome, Stop, now};
+use crate::calls::qemu::config_change::{self, apply, check, early};
+use crate::calls::{Call, Done, Outcome, Stop, now};
 use crate::http::fail::Fail;
 use crate::jobs::Job;
 use crate::schema::{Kind, Schema};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::drives;
+use crate::calls::qemu::drives;
 use crate::http::fail::Fail;
 use crate::perm::Who;
 use crate::schema::{Parsed, Schema, lookup_format, parse_property_string, print_property_string};

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Call, Outcome, now};
+use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::jobs::Job;
 use crate::jobs::power::{Shutdown, Stop};

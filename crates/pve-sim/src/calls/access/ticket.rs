@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Call, Done, Outcome};
+use crate::calls::{Call, Done, Outcome};
 use crate::http::auth::{csrf_token, ticket, ticket_user};
 use crate::http::fail::Fail;
 use crate::perm::Who;

@@ -1,0 +1,63 @@
+//! Virtual machines: `/nodes/{node}/qemu`.
+
+pub(crate) mod agent;
+pub(crate) mod config;
+pub(crate) mod config_change;
+pub(crate) mod drives;
+pub(crate) mod power;
+pub(crate) mod snapshots;
+pub(crate) mod status;
+pub(crate) mod vms;
+
+use super::Handler;
+
+/// The handler of a method.
+pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
+    let Some(rest) = path.strip_prefix("/nodes/{node}/qemu/{vmid}") else {
+        return Some(match (verb, path) {
+            ("GET", "/nodes/{node}/qemu") => status::list,
+            ("POST", "/nodes/{node}/qemu") => vms::create,
+            _ => return None,
+        });
+    };
+    Some(match (verb, rest) {
+        ("GET", "") => vms::index,
+        ("DELETE", "") => vms::destroy,
+        ("GET", "/config") => config::get,
+        ("PUT", "/config") => config::put,
+        ("POST", "/config") => config::post,
+        ("GET", "/pending") => config::pending,
+        ("PUT", "/unlink") => config::unlink,
+        ("POST", "/clone") => vms::clone,
+        ("POST", "/template") => vms::template,
+        ("PUT", "/resize") => vms::resize,
+        ("GET", "/status") => status::index,
+        ("GET", "/status/current") => status::current,
+        ("POST", "/status/start") => power::start,
+        ("POST", "/status/stop") => power::stop,
+        ("POST", "/status/shutdown") => power::shutdown,
+        ("POST", "/status/reboot") => power::reboot,
+        ("POST", "/status/reset") => power::reset,
+        ("POST", "/status/suspend") => power::suspend,
+        ("POST", "/status/resume") => power::resume,
+        ("GET", "/agent") => agent::index,
+        ("POST", "/agent") => agent::legacy,
+        ("POST", "/agent/exec") => agent::exec,
+        ("GET", "/agent/exec-status") => agent::exec_status,
+        ("GET", "/agent/file-read") => agent::file_read,
+        ("POST", "/agent/file-write") => agent::file_write,
+        ("POST", "/agent/set-user-password") => agent::set_user_password,
+        ("GET", "/cloudinit") => config::cloudinit,
+        ("PUT", "/cloudinit") => config::regenerate_cloudinit,
+        (_, rest) if rest.starts_with("/agent/") => agent::simple,
+        ("GET", "/snapshot") => snapshots::list,
+        ("POST", "/snapshot") => snapshots::create,
+        ("GET", "/snapshot/{snapname}") => snapshots::index,
+        ("DELETE", "/snapshot/{snapname}") => snapshots::delete,
+        ("GET", "/snapshot/{snapname}/config") => snapshots::config,
+        ("POST", "/snapshot/{snapname}/rollback") => snapshots::rollback,
+        ("GET", "/migrate") => vms::migrate_check,
+        ("POST", "/migrate") => vms::migrate,
+        _ => return None,
+    })
+}
