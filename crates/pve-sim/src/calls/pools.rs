@@ -14,8 +14,11 @@ fn members(world: &World, call: &Call<'_>, id: &str) -> Result<Value, Fail> {
         return Err(Fail::die(format!("pool '{id}' does not exist")));
     };
     let mut members = Vec::new();
-    if call.get("type").is_none_or(|t| t == "qemu") {
+    if call.get("type").is_none_or(|t| t != "storage") {
         for guest in pool.vms.iter().filter_map(|v| world.guests.get(v)) {
+            if call.get("type").is_some_and(|t| t != guest.kind.word()) {
+                continue;
+            }
             let mut row = resources::guest_row(world, guest);
             if let Some(map) = row.as_object_mut() {
                 map.remove("pool");

@@ -93,6 +93,7 @@ pub(super) async fn destroy(State(shared): Door, Path(vmid): Path<u32>) -> Respo
     let Some(guest) = world.guests.get(&vmid) else {
         return refuse(StatusCode::NOT_FOUND, "no such VM");
     };
+    let sid = format!("{}:{vmid}", guest.kind.ha());
     let (node, running) = (guest.node.clone(), guest.run.as_ref().map(|r| r.id.clone()));
     if let Some(run) = running {
         world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
@@ -101,7 +102,7 @@ pub(super) async fn destroy(State(shared): Door, Path(vmid): Path<u32>) -> Respo
     for volid in owned {
         world.volumes.remove(&volid, &node);
     }
-    world.cluster.ha.remove(&format!("vm:{vmid}"));
+    world.cluster.ha.remove(&sid);
     world.forget(vmid);
     shared.changed.notify_waiters();
     ok(Value::Null)

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_net_key, option_of};
+use crate::state::guest::GuestKind;
 
 /// The attached program, if any.
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ impl Hook {
 
 /// A running guest as the hook speaks of it.
 pub(crate) fn describe(world: &World, vmid: u32) -> Option<Value> {
-    let guest = world.guests.get(&vmid)?;
+    let guest = world.guests.get(&vmid).filter(|g| g.is(GuestKind::Qemu))?;
     let run = guest.run.as_ref()?;
     let nics: Vec<Value> = guest
         .config

@@ -1,4 +1,4 @@
-//! A virtual machine: its configuration, what waits to be applied, and its run.
+//! A guest, virtual machine or container: its configuration, what waits to be applied, and its run.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,9 +41,54 @@ pub(crate) struct Snapshot {
     pub(crate) parent: Option<String>,
 }
 
-/// A virtual machine.
+/// A virtual machine or a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GuestKind {
+    #[default]
+    Qemu,
+    Lxc,
+}
+
+impl GuestKind {
+    /// The word in ids and lists: `qemu`, `lxc`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Lxc => "lxc",
+        }
+    }
+
+    /// The folder of its configuration files.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu-server",
+            Self::Lxc => "lxc",
+        }
+    }
+
+    /// How messages call it: `VM`, `CT`.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Qemu => "VM",
+            Self::Lxc => "CT",
+        }
+    }
+
+    /// The start of its id as an HA resource.
+    pub(crate) fn ha(self) -> &'static str {
+        match self {
+            Self::Qemu => "vm",
+            Self::Lxc => "ct",
+        }
+    }
+}
+
+/// A guest: its configuration, what waits to be applied, and its run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Guest {
+    #[serde(default)]
+    pub(crate) kind: GuestKind,
     pub(crate) vmid: u32,
     pub(crate) node: String,
     pub(crate) config: Config,
@@ -68,6 +113,7 @@ pub(crate) struct Guest {
 impl Guest {
     pub(crate) fn new(vmid: u32, node: &str, config: Config) -> Self {
         Self {
+            kind: GuestKind::Qemu,
             vmid,
             node: node.to_owned(),
             config,
@@ -79,6 +125,10 @@ impl Guest {
             locked_until: 0.0,
             stopped_at: 0.0,
         }
+    }
+
+    pub(crate) fn is(&self, kind: GuestKind) -> bool {
+        self.kind == kind
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
@@ -95,7 +145,11 @@ impl Guest {
 
     /// The name as lists show it.
     pub(crate) fn name(&self) -> String {
-        self.get("name").map_or_else(|| format!("VM {}", self.vmid), str::to_owned)
+        let key = match self.kind {
+            GuestKind::Qemu => "name",
+            GuestKind::Lxc => "hostname",
+        };
+        self.get(key).map_or_else(|| format!("{} {}", self.kind.label(), self.vmid), str::to_owned)
     }
 
     /// The configuration as it will be.

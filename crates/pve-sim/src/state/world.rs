@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::chance::Chance;
 use super::cluster::Cluster;
 use super::contents::Contents;
-use super::guest::{Guest, Run};
+use super::guest::{Guest, GuestKind, Run};
 use super::node::Node;
 use super::pool::Pool;
 use super::storage::{Storage, Volumes};
@@ -117,17 +117,24 @@ impl World {
         self.nodes.iter_mut().find(|n| n.name == name)
     }
 
-    /// The guest with this number on this node, or what Proxmox VE says if it isn't there.
+    /// The VM with this number on this node, or what Proxmox VE says if it isn't there.
     pub(crate) fn guest(&self, node: &str, vmid: u32) -> Result<&Guest, Fail> {
-        self.guests.get(&vmid).filter(|g| g.node == node).ok_or_else(|| {
-            Fail::die(format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"))
-        })
+        self.guest_of(GuestKind::Qemu, node, vmid)
     }
 
     pub(crate) fn guest_mut(&mut self, node: &str, vmid: u32) -> Result<&mut Guest, Fail> {
-        self.guests.get_mut(&vmid).filter(|g| g.node == node).ok_or_else(|| {
-            Fail::die(format!("Configuration file 'nodes/{node}/qemu-server/{vmid}.conf' does not exist"))
-        })
+        self.guest_of_mut(GuestKind::Qemu, node, vmid)
+    }
+
+    /// The guest of a kind with this number on this node, or what Proxmox VE says if it isn't there.
+    pub(crate) fn guest_of(&self, kind: GuestKind, node: &str, vmid: u32) -> Result<&Guest, Fail> {
+        let there = self.guests.get(&vmid).filter(|g| g.node == node && g.is(kind));
+        there.ok_or_else(|| no_config(kind, node, vmid))
+    }
+
+    pub(crate) fn guest_of_mut(&mut self, kind: GuestKind, node: &str, vmid: u32) -> Result<&mut Guest, Fail> {
+        let there = self.guests.get_mut(&vmid).filter(|g| g.node == node && g.is(kind));
+        there.ok_or_else(|| no_config(kind, node, vmid))
     }
 
     pub(crate) fn storage(&self, id: &str) -> Result<&Storage, Fail> {
@@ -322,6 +329,7 @@ impl World {
             guest.run =
                 Some(Run { id: format!("{vmid}-{run_number}"), since: now, pid, paused: false, agent_up: None });
         }
+        // Only VMs have guests that attach from outside.
         let described = crate::hook::describe(self, vmid);
         if let Some(described) = described {
             self.hook.send(&serde_json::json!({"event": "power-on", "guest": described}));
@@ -336,7 +344,9 @@ impl World {
             guest.stopped_at = now;
             self.changes += 1;
         }
-        crate::calls::qemu::config_change::apply_pending(self, vmid);
+        if self.guests.get(&vmid).is_some_and(|g| g.is(GuestKind::Qemu)) {
+            crate::calls::qemu::config_change::apply_pending(self, vmid);
+        }
     }
 
     /// Removes a guest and all that goes with it; its volumes are the caller's business.
@@ -350,6 +360,11 @@ impl World {
         self.hook.send(&serde_json::json!({"event": "destroyed", "vmid": vmid}));
         self.changes += 1;
     }
+}
+
+fn no_config(kind: GuestKind, node: &str, vmid: u32) -> Fail {
+    let folder = kind.folder();
+    Fail::die(format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
 }
 
 fn upid_node(upid: &str) -> String {

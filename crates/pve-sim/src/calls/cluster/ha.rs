@@ -47,7 +47,8 @@ pub(crate) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
     if world.cluster.ha.contains_key(&sid) {
         return Err(Fail::die(format!("create resource failed: resource ID '{sid}' already defined")).into());
     }
-    let there = sid.strip_prefix("vm:").and_then(|v| v.parse().ok()).is_some_and(|v| world.guests.contains_key(&v));
+    let guest = sid.split_once(':').and_then(|(_, v)| v.parse().ok()).and_then(|v: u32| world.guests.get(&v));
+    let there = guest.is_some_and(|g| sid.starts_with(g.kind.ha()));
     if !there {
         return Err(Fail::die(format!("create resource failed: unable to add unknown VM '{sid}'")).into());
     }

@@ -11,7 +11,7 @@ use crate::state::guest::Guest;
 /// What a guest looks like here; without a published state only its bare bones.
 pub(crate) fn guest_row(world: &World, guest: &Guest) -> Value {
     let mut row = json!({
-        "id": format!("qemu/{}", guest.vmid), "type": "qemu", "vmid": guest.vmid, "node": guest.node,
+        "id": format!("{}/{}", guest.kind.word(), guest.vmid), "type": guest.kind.word(), "vmid": guest.vmid, "node": guest.node,
         "status": "unknown",
     });
     if let Some(lock) = guest.get("lock") {
@@ -23,7 +23,7 @@ pub(crate) fn guest_row(world: &World, guest: &Guest) -> Value {
     if let Some(pool) = world.pool_of_vm(&guest.vmid.to_string()) {
         row["pool"] = json!(pool);
     }
-    if let Some(resource) = world.cluster.ha.get(&format!("vm:{}", guest.vmid)) {
+    if let Some(resource) = world.cluster.ha.get(&format!("{}:{}", guest.kind.ha(), guest.vmid)) {
         row["hastate"] = json!(resource.state);
     }
     if let Some(seen) = world.published.get(&guest.vmid).filter(|p| p.node == guest.node) {

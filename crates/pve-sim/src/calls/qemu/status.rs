@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::calls::{Call, Outcome, names, now};
 use crate::state::World;
 use crate::state::drive::{is_drive_key, is_net_key};
-use crate::state::guest::{Guest, Run};
+use crate::state::guest::{Guest, GuestKind, Run};
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
     now(names("subdir", &["current", "start", "stop", "reset", "shutdown", "suspend", "reboot"]))
@@ -52,7 +52,8 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     let rows: Vec<Value> = world
         .guests
         .values()
-        .filter(|g| g.node == call.node() && world.may(call.who, &format!("/vms/{}", g.vmid), "VM.Audit"))
+        .filter(|g| g.is(GuestKind::Qemu) && g.node == call.node())
+        .filter(|g| world.may(call.who, &format!("/vms/{}", g.vmid), "VM.Audit"))
         .map(|g| {
             let mut row = row(world, g);
             if call.flag("full") {

@@ -8,7 +8,7 @@ use crate::http::fail::Fail;
 use crate::jobs::{self, Job};
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key};
-use crate::state::guest::{Config, Guest};
+use crate::state::guest::{Config, Guest, GuestKind};
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
     let of = [
@@ -64,7 +64,8 @@ pub(crate) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
         }
     }
     if let Some(there) = world.guests.get(&vmid) {
-        let text = format!("unable to create VM {vmid} - VM {vmid} already exists on node '{}'", there.node);
+        let (label, on) = (there.kind.label(), &there.node);
+        let text = format!("unable to create VM {vmid} - {label} {vmid} already exists on node '{on}'");
         return Err(Fail::die(text).into());
     }
     if let Some(storage) = call.get("storage") {
@@ -108,7 +109,7 @@ pub(crate) fn clone(world: &mut World, call: &Call<'_>) -> Outcome {
             return Err(Fail::die(format!("can't clone to non-shared storage '{storage}'")).into());
         }
     }
-    let Some(source) = world.guests.get(&vmid).filter(|g| g.node == node) else {
+    let Some(source) = world.guests.get(&vmid).filter(|g| g.is(GuestKind::Qemu) && g.node == node) else {
         return Err(Fail::die(format!("unable to find configuration file for VM {vmid} on node '{node}'")).into());
     };
     if let Some(lock) = source.get("lock") {
