@@ -1,10 +1,8 @@
 //! `cargo xtask lab`, `enter`, `clean`: commands in private namespaces that lead nowhere.
 
 use std::ffi::OsString;
-use std::future::Future;
 use std::io::Write as _;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use testkit::leash::{self, Leash, Scope};
@@ -54,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         })?;
     }
     let leash = Leash::new(&args.name)?;
-    block_on(leash.run(&args.command)).map(exit_code)
+    leash::block_on(leash.run(&args.command)).map(leash::exit_code)
 }
 
 /// This very command, in private namespaces.
@@ -67,7 +65,7 @@ pub(crate) fn again(name: &str) -> Result<ExitCode> {
 pub(crate) fn enter(args: &EnterArgs) -> Result<ExitCode> {
     let shell = [OsString::from("bash")];
     let command = if args.command.is_empty() { &shell[..] } else { &args.command };
-    block_on(leash::enter(&args.name, command)).map(exit_code)
+    leash::block_on(leash::enter(&args.name, command)).map(leash::exit_code)
 }
 
 pub(crate) fn clean(args: &CleanArgs) -> Result<ExitCode> {
@@ -79,17 +77,5 @@ pub(crate) fn clean(args: &CleanArgs) -> Result<ExitCode> {
 }
 
 pub(crate) fn init(args: &InitArgs) -> Result<ExitCode> {
-    block_on(leash::init(&args.command)).map(exit_code)
-}
-
-/// On this very thread: children die with the thread that started them.
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(work)
-}
-
-/// As a shell would say it: 128 and the number of the signal.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+    leash::block_on(leash::init(&args.command)).map(leash::exit_code)
 }

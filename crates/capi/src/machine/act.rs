@@ -110,6 +110,14 @@ pub(super) async fn act(
             }
             (MachineReason::TaskFailed, call)
         }
+        Step::Eject { guest, node, set, digest, volume } => {
+            let update = ConfigUpdate { set: set.clone(), delete: Vec::new(), digest: digest.clone() };
+            let call = client.update_config(node, guest.vmid(), &update).await.map(|()| None);
+            if call.is_ok() {
+                ctx.memory.with(&who.uid, |progress| progress.ejected = Some(volume.clone()));
+            }
+            (MachineReason::TaskFailed, call)
+        }
         Step::Start { guest, node } => {
             (MachineReason::PoweringOnFailed, client.start(node, guest.vmid()).await.map(Some))
         }
@@ -125,7 +133,7 @@ pub(super) async fn act(
 /// Whether a step may change the VM's configuration; what was read of it is kept otherwise.
 fn changes(step: &Step) -> Config {
     match step {
-        Step::Clone(_) | Step::Configure { .. } | Step::Destroy { .. } => Config::Changed,
+        Step::Clone(_) | Step::Configure { .. } | Step::Eject { .. } | Step::Destroy { .. } => Config::Changed,
         Step::Reserve { .. }
         | Step::Release
         | Step::Record { .. }

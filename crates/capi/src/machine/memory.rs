@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use api::MachineReason;
 use plan::machine::Backoff;
 use pve::{Busy, Refusal};
-use pve_types::{GuestConfig, NodeName, Upid, Vmid};
+use pve_types::{GuestConfig, NodeName, Upid, Vmid, VolumeId};
 
 /// For so long after a start or stop the inventory may still tell the state before: Proxmox VE gathers states every ten
 /// seconds.
@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     pub(crate) task: Option<Upid>,
     /// The ISO was uploaded.
     pub(crate) seed_uploaded: bool,
+    /// The ISO that was taken out of its drive.
+    pub(crate) ejected: Option<VolumeId>,
     /// The ISO was removed.
     pub(crate) seed_removed: bool,
     /// The VM was destroyed; readings from this one on show it.

@@ -33,7 +33,11 @@ pub(super) async fn observe(ctx: &Context, connection: &Arc<Connection>, scope: 
     let recorded = recorded(&scope.machine);
     let reserved = recorded.reserved;
     let (power, backoff, done, quiet) = ctx.memory.with(&who.uid, |progress| {
-        let done = Done { seed_uploaded: progress.seed_uploaded, destroyed: progress.destroyed.is_some() };
+        let done = Done {
+            seed_uploaded: progress.seed_uploaded,
+            ejected: progress.ejected.clone(),
+            destroyed: progress.destroyed.is_some(),
+        };
         (progress.power(), progress.backoff(), done, progress.quiet(ctx.started))
     });
     let removed = ctx.memory.with(&who.uid, |progress| progress.seed_removed);

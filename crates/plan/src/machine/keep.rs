@@ -294,7 +294,11 @@ fn settled_at_a_glance(want: &Desired, seen: &Observed, row: &GuestRow) -> Optio
     let note = match (recorded.seed_removed, seen.node_joined) {
         (true, _) => Note::Settled { vmid: row.vmid },
         (false, false) => Note::AwaitsNode { vmid: row.vmid },
-        (false, true) => return None,
+        (false, true) => {
+            let volume = seen.done.ejected.clone().filter(|_| idle)?;
+            let step = Step::RemoveSeed { node: row.node.clone(), volume };
+            return Some(Plan::order(step, Note::RemovingSeed(row.vmid), facts()));
+        }
     };
     idle.then(|| Plan::rest(note, facts(), run::at_rest(seen, row)))
 }

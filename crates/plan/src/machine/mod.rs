@@ -6,7 +6,7 @@
 //!                        └───┘ Release (somebody else's VMID)                                      Start
 //!                                                                                                    ▼
 //!  gone ◀─Destroy─ stopped ◀─Stop─ … ◀── deletion, from any state ──  settled ◀─(agent, cloud-init)─ running
-//!                     └─RemoveSeed─┘                                  └─Configure, RemoveSeed─┘ (Node joined: eject)
+//!                     └─RemoveSeed─┘                                  └──Eject, RemoveSeed──┘ (Node joined)
 //! ```
 //!
 //! * What it promises: no step on a VM that is not proven ours; none when it could not look; at most one, and none

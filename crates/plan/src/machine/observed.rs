@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::MachineReason;
-use pve_types::{GuestConfig, NodeName, SmbiosUuid, Upid, Vmid};
+use pve_types::{GuestConfig, NodeName, SmbiosUuid, Upid, Vmid, VolumeId};
 
 use crate::Seen;
 use crate::inventory::{GuestRow, Inventory};
@@ -92,10 +92,12 @@ pub struct Backoff {
 }
 
 /// What tasks of ours are known to have done. Lost with the process: then it is done again, or found done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
     /// The ISO with the present bootstrap data was uploaded.
     pub seed_uploaded: bool,
+    /// This ISO, proven to be the VM's by its mark, was taken out of its drive.
+    pub ejected: Option<VolumeId>,
     /// The VM was destroyed, and the inventory is newer than that.
     pub destroyed: bool,
 }

@@ -127,8 +127,8 @@ fn settled(seen: &Observed, vm: &Vm<'_>, facts: Facts) -> Plan {
     let (guest, node) = (vm.guest.clone(), vm.row.node.clone());
     match prepare::eject(vm, seed) {
         Some(set) => {
-            let digest = vm.config.digest.clone();
-            Plan::order(Step::Configure { guest, node, set, digest, grow: None }, Note::RemovingSeed(vmid), facts)
+            let (digest, volume) = (vm.config.digest.clone(), seed.clone());
+            Plan::order(Step::Eject { guest, node, set, digest, volume }, Note::RemovingSeed(vmid), facts)
         }
         None => Plan::order(Step::RemoveSeed { node, volume: seed.clone() }, Note::RemovingSeed(vmid), facts),
     }

@@ -74,6 +74,19 @@ pub enum Step {
         /// Where it is.
         node: NodeName,
     },
+    /// Take the ISO with the bootstrap data out of its drive.
+    Eject {
+        /// The VM, proven ours.
+        guest: Owned,
+        /// Where it is.
+        node: NodeName,
+        /// Keys and values.
+        set: BTreeMap<String, String>,
+        /// What was read; a write on anything else is refused.
+        digest: Option<String>,
+        /// The ISO, as the VM's mark names it.
+        volume: VolumeId,
+    },
     /// Remove the ISO with the bootstrap data.
     RemoveSeed {
         /// Node to ask.

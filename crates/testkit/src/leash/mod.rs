@@ -19,12 +19,14 @@ mod init;
 mod proc;
 mod run;
 mod state;
+mod wait;
 
 use std::path::PathBuf;
 
 pub use self::clean::{Scope, clean};
 pub use self::init::{INIT, init};
 pub use self::run::{Leash, enter};
+pub use self::wait::{block_on, exit_code};
 
 /// Set inside.
 pub const INSIDE: &str = "OXMOX_LAB";

@@ -115,8 +115,9 @@ async fn measure(args: &Args) -> Result<Vec<Figure>> {
     let many = f64::from(args.machines);
     let took = create(&stage, &names).await?;
     tell(&format!("{many} machines Ready after {:.1} s", took.as_secs_f64()));
-    join(&stage, &names).await?;
     let created = stage.sim.calls().await?;
+    join(&stage, &names).await?;
+    let joined = stage.sim.calls().await?;
     let starts = stage.sim.writes().await?;
     stage.sim.forget_calls().await?;
     let idle = idle(&stage).await?;
@@ -138,6 +139,7 @@ async fn measure(args: &Args) -> Result<Vec<Figure>> {
             .at_most(2.0)
             .peer(peer::SECONDS_BEYOND_TASKS),
         Figure::new("calls_to_ready", per(&created, many), "calls/machine").at_most(10.0).peer(peer::CALLS_TO_READY),
+        Figure::new("calls_to_iso_gone", per(&joined, many), "calls/machine"),
         Figure::new("calls_to_deleted", per(&deleted, many), "calls/machine").at_most(4.0).peer(peer::CALLS_TO_DELETED),
         Figure::new("idle_calls", idle, "calls/min").at_most(6.0).peer(peer::IDLE_CALLS),
         Figure::new("second_starts", count(quantities::second_starts(&starts)), "starts").at_most(0.0),
@@ -149,7 +151,7 @@ async fn measure(args: &Args) -> Result<Vec<Figure>> {
         Figure::new("rss_start", start_rss, "MB").at_most(20.0).peer(peer::START_RSS),
         Figure::new("rss_peak", peak, "MB").at_most(30.0).peer(peer::PEAK_RSS),
     ];
-    figures.extend(endpoints("create", &created, many));
+    figures.extend(endpoints("create", &joined, many));
     figures.extend(endpoints("delete", &deleted, many));
     Ok(figures)
 }

@@ -18,10 +18,8 @@ mod story;
 mod workload;
 
 use std::ffi::OsString;
-use std::future::Future;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{self, PathBuf};
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
@@ -99,12 +97,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     match args.command {
         None => {
             let image = prepare::prepare()?;
-            block_on(outside::run(&args.run, &image)).map(exit_code)
+            leash::block_on(outside::run(&args.run, &image)).map(leash::exit_code)
         }
         Some(Command::Prepare) => prepare::prepare().map(|_| ExitCode::SUCCESS),
         Some(Command::Inside { image }) => super::block_on(story::tell(args.run, image)),
-        Some(Command::Hold { image }) => block_on(outside::hold(&args.run, &image)).map(exit_code),
-        Some(Command::Shell { command }) => block_on(outside::shell(&args.run, command)).map(exit_code),
+        Some(Command::Hold { image }) => leash::block_on(outside::hold(&args.run, &image)).map(leash::exit_code),
+        Some(Command::Shell { command }) => leash::block_on(outside::shell(&args.run, command)).map(leash::exit_code),
         Some(Command::Clean) => {
             for line in leash::clean(&Scope::Named(args.run.leash()?))? {
                 say::line(&line);
@@ -120,19 +118,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 
 /// The hidden first process on the leash.
 pub(crate) fn init(args: &InitArgs) -> Result<ExitCode> {
-    block_on(leash::init(&args.command)).map(exit_code)
-}
-
-/// On this very thread: children die with the thread that started them.
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(work)
-}
-
-/// As a shell would say it: 128 and the number of the signal.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+    leash::block_on(leash::init(&args.command)).map(leash::exit_code)
 }
 
 #[cfg(test)]
