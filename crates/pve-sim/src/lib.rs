@@ -7,12 +7,15 @@
 //! Promises to start no process, to open no connection to anybody, and to import nothing of its users, so that a
 //! field misread by a client is not misread here in the same way.
 
+mod budget;
 mod calls;
+mod clock;
 mod control;
 mod faults;
 mod hook;
 mod http;
 mod jobs;
+mod latency;
 mod options;
 mod perm;
 mod record;
@@ -21,6 +24,7 @@ mod shared;
 mod sim;
 mod state;
 
+pub use latency::Latency;
 pub use options::Options;
 pub use sim::{Running, Sim};
 

@@ -4,12 +4,22 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::latency::Latency;
+
 /// How a simulator is to be. The default is quick, for tests: tasks take a twentieth of their usual
 /// time, refused logins answer at once.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Nodes, named `pve1` and on.
     pub nodes: u32,
+    /// VMs that are there from the start, spread over the nodes; most of them run.
+    pub vms: u32,
+    /// Kinds of storages (`dir`, `nfs`, `lvmthin`, `zfspool`, `rbd`, …); none means `dir` and `nfs`.
+    pub storages: Vec<String>,
+    /// The number of this cluster, from 1; it makes names that differ.
+    pub cluster: u32,
+    /// A state to start from, as `/sim/state` gives it; the world's options above count for nothing then.
+    pub state: Option<serde_json::Value>,
     /// Where chance starts: the same seed makes the same ids and secrets.
     pub seed: u64,
     /// The port of the API, 0 for any.
@@ -26,6 +36,14 @@ pub struct Options {
     pub task_seconds: BTreeMap<String, f64>,
     /// Added to every answer of the API.
     pub latency: Duration,
+    /// Latencies of methods, before those of `latency`; see [`crate::Latency`].
+    pub latencies: Vec<Latency>,
+    /// Simulated seconds in a real one: tasks and everything that looks at the clock.
+    pub clock_rate: f64,
+    /// Rules for faults that are there from the start, as they are posted to `/sim/faults`.
+    pub faults: Vec<serde_json::Value>,
+    /// Limits on calls; see [`Running::broken_budgets`](crate::Running::broken_budgets).
+    pub budgets: Vec<String>,
     /// Seconds between two rounds of the statistics daemon, before `speed`.
     pub tick: f64,
     /// Seconds from power-on until a paper guest's agent answers; none for never.
@@ -40,6 +58,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             nodes: 3,
+            vms: 0,
+            storages: Vec::new(),
+            cluster: 1,
+            state: None,
             seed: 1,
             port: 0,
             control_port: 0,
@@ -48,6 +70,10 @@ impl Default for Options {
             speed: 20.0,
             task_seconds: BTreeMap::new(),
             latency: Duration::ZERO,
+            latencies: Vec::new(),
+            clock_rate: 1.0,
+            faults: Vec::new(),
+            budgets: Vec::new(),
             tick: 10.0,
             agent_after: Some(0.0),
             login_delay: Duration::ZERO,

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
+use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::latency::Latencies;
 use crate::record::Record;
 use crate::schema::Schema;
 use crate::state::World;
@@ -16,38 +18,56 @@ pub(crate) struct Shared {
     pub(crate) world: Mutex<World>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) record: Mutex<Record>,
+    pub(crate) clock: Mutex<Clock>,
+    pub(crate) latencies: Mutex<Latencies>,
     pub(crate) schema: &'static Schema,
     /// Something happened that a waiter may want to see.
     pub(crate) changed: Notify,
-    /// Added to every answer.
-    pub(crate) latency: Duration,
     /// Added to refused logins.
     pub(crate) login_delay: Duration,
     pub(crate) speed: f64,
 }
 
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked has left things as they were; that is good enough for a simulator.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        // A handler that panicked has left the world as it was; that is good enough for a simulator.
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.world)
     }
 
     pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.faults)
     }
 
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.record)
     }
 
-    /// Seconds since the epoch: the only clock.
-    #[expect(clippy::unused_self, reason = "a settable clock will live here")]
+    /// The clock; never asked for the world while it is held.
+    pub(crate) fn clock(&self) -> MutexGuard<'_, Clock> {
+        lock(&self.clock)
+    }
+
+    pub(crate) fn latencies(&self) -> MutexGuard<'_, Latencies> {
+        lock(&self.latencies)
+    }
+
+    /// Seconds since the epoch in the simulated world.
     pub(crate) fn now(&self) -> f64 {
-        clock()
+        self.clock().now()
     }
 
     pub(crate) fn scaled(&self, seconds: f64) -> Duration {
-        Duration::from_secs_f64(seconds / self.speed)
+        self.real(seconds / self.speed)
+    }
+
+    /// How long simulated seconds take in reality.
+    pub(crate) fn real(&self, seconds: f64) -> Duration {
+        let rate = self.clock().rate();
+        Duration::from_secs_f64((seconds / rate).clamp(0.0, 1e6))
     }
 
     /// What a refused login costs.

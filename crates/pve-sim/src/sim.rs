@@ -5,18 +5,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::Deserialize as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::control;
 use crate::faults::Faults;
 use crate::http::{listener, tls};
+use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::Record;
 use crate::schema::Schema;
 use crate::shared::{Shared, clock};
-use crate::state::default_world;
+use crate::state::contents::Contents;
+use crate::state::{World, default_world};
 
 /// The simulator; see [`Sim::start`].
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub struct Running {
     fingerprint: String,
     root_password: String,
     tokens: BTreeMap<String, String>,
+    seed: u64,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -40,20 +46,27 @@ impl Sim {
     /// Starts a simulator on loopback; when this returns it answers.
     pub async fn start(options: Options) -> anyhow::Result<Running> {
         let identity = tls::identity(&options.names)?;
-        let world = default_world::build(&options, clock(), &identity.fingerprint);
+        let world = world(&options, &identity.fingerprint)?;
         let users = &world.access.users;
         let root_password = users.get("root@pam").and_then(|u| u.password.clone()).unwrap_or_default();
         let tokens = users
             .iter()
             .flat_map(|(user, u)| u.tokens.iter().map(move |(id, t)| (format!("{user}!{id}"), t.secret.clone())))
             .collect();
+        let mut faults = Faults::new(options.seed);
+        for rule in options.faults {
+            faults.add(serde_json::from_value(rule).context("read a rule for faults")?);
+        }
+        let budgets: Result<_, String> = options.budgets.iter().map(|rule| rule.parse()).collect();
+        let budgets = budgets.map_err(anyhow::Error::msg)?;
         let shared = Arc::new(Shared {
+            clock: Mutex::new(Clock::new(world.now, options.clock_rate)),
             world: Mutex::new(world),
-            faults: Mutex::new(Faults::default()),
-            record: Mutex::new(Record::default()),
+            faults: Mutex::new(faults),
+            record: Mutex::new(Record::new(budgets)),
+            latencies: Mutex::new(Latencies::new(options.latency, options.latencies, options.seed)),
             schema: Schema::get(),
             changed: tokio::sync::Notify::new(),
-            latency: options.latency,
             login_delay: options.login_delay,
             speed: options.speed.max(0.001),
         });
@@ -67,7 +80,7 @@ impl Sim {
         let tasks = vec![
             tokio::spawn(listener::run(api, acceptor, Arc::clone(&shared), stop.clone())),
             tokio::spawn(control::run(door, Arc::clone(&shared), stop.clone())),
-            tokio::spawn(clockwork(shared, stop.clone())),
+            tokio::spawn(clockwork(Arc::clone(&shared), stop.clone())),
         ];
         Ok(Running {
             url,
@@ -76,10 +89,25 @@ impl Sim {
             fingerprint: identity.fingerprint,
             root_password,
             tokens,
+            seed: options.seed,
+            shared,
             stop,
             tasks,
         })
     }
+}
+
+/// The world that the options ask for.
+fn world(options: &Options, fingerprint: &str) -> anyhow::Result<World> {
+    let Some(state) = &options.state else { return Ok(default_world::build(options, clock(), fingerprint)) };
+    let mut world = World::deserialize(state).context("read the state to start from")?;
+    world.contents = Contents::new(options.backing.clone());
+    for node in &mut world.nodes {
+        // Clients compare it with the certificate that they see.
+        fingerprint.clone_into(&mut node.fingerprint);
+    }
+    world.reindex();
+    Ok(world)
 }
 
 /// Lets time pass in the world while nobody calls.
@@ -94,7 +122,9 @@ async fn clockwork(shared: Arc<Shared>, stop: CancellationToken) {
             if world.changes != before {
                 shared.changed.notify_waiters();
             }
-            (world.next_due() - shared.now()).clamp(0.001, 1.0)
+            let clock = shared.clock();
+            // Whoever changes the clock tells us.
+            if clock.frozen() { 1.0 } else { ((world.next_due() - clock.now()) / clock.rate()).clamp(0.001, 1.0) }
         };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -138,6 +168,16 @@ impl Running {
     /// All tokens of the world it started with.
     pub fn tokens(&self) -> &BTreeMap<String, String> {
         &self.tokens
+    }
+
+    /// Where chance started.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// A line for each of the budgets that were broken so far, with what was counted.
+    pub fn broken_budgets(&self) -> Vec<String> {
+        self.shared.record().broken()
     }
 
     /// Stops it and waits until both ports are free.

@@ -102,7 +102,7 @@ pub(crate) fn now(value: Value) -> Outcome {
     Ok(Done::Now(value))
 }
 
-type Handler = fn(&mut World, &Call<'_>) -> Outcome;
+pub(crate) type Handler = fn(&mut World, &Call<'_>) -> Outcome;
 
 /// The handler of a method; none if it isn't simulated.
 pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {

@@ -2,6 +2,7 @@
 //!
 //! `docs/reference/pve-sim.md` lists the calls.
 
+mod clock;
 mod faults;
 mod guests;
 mod world;
@@ -38,6 +39,11 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/sim/load", post(world::load))
         .route("/sim/counters", get(world::counters).delete(world::reset))
         .route("/sim/trace", get(world::trace))
+        .route("/metrics", get(clock::metrics))
+        .route("/sim/clock", get(clock::show).post(clock::set))
+        .route("/sim/latencies", axum::routing::put(clock::latencies))
+        .route("/sim/storages/{storage}/full", post(world::storage_full))
+        .route("/sim/storages/{storage}/free", post(world::storage_free))
         .route("/sim/vms/{vmid}/destroy", post(world::destroy))
         .route("/sim/vms/{vmid}/power-off", post(world::power_off))
         .route("/sim/nodes/{node}/down", post(world::node_down))

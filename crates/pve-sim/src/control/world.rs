@@ -7,7 +7,6 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{Door, ok, refuse};
-use crate::record::Record;
 use crate::shared::Shared;
 use crate::state::World;
 use crate::state::storage::Volume;
@@ -33,7 +32,9 @@ pub(super) async fn load(State(shared): Door, Json(body): Json<Value>) -> Respon
     let old = std::mem::replace(&mut *world, loaded);
     world.contents = old.contents;
     world.hook = old.hook;
-    world.advance(shared.now());
+    world.reindex();
+    // Time goes on where it was when the state was saved.
+    shared.clock().show_time(world.now);
     shared.changed.notify_waiters();
     ok(json!({"guests": world.guests.len()}))
 }
@@ -44,12 +45,12 @@ pub(super) async fn counters(State(shared): Door) -> Response {
 
 /// Forgets counters and trace.
 pub(super) async fn reset(State(shared): Door) -> Response {
-    *shared.record() = Record::default();
+    shared.record().reset();
     ok(Value::Null)
 }
 
 pub(super) async fn trace(State(shared): Door) -> Response {
-    ok(shared.record().trace())
+    ok(shared.record().entries())
 }
 
 /// The statistics daemon makes its round now.
@@ -75,9 +76,9 @@ fn hurry(shared: &Shared, upid: &str, pieces: u32) -> Response {
     world.advance(shared.now());
     for _ in 0..pieces {
         let now = world.now;
-        match world.tasks.get_mut(upid) {
+        match world.tasks.get(upid) {
             None => return refuse(StatusCode::NOT_FOUND, "no such task"),
-            Some(task) if task.running() => task.due = now,
+            Some(task) if task.running() => world.schedule(upid, now),
             Some(_) => break,
         }
         world.advance(now);
@@ -123,39 +124,33 @@ pub(super) async fn power_off(State(shared): Door, Path(vmid): Path<u32>) -> Res
 
 /// The node loses its power, and with it its VMs.
 pub(super) async fn node_down(State(shared): Door, Path(node): Path<String>) -> Response {
-    let mut world = shared.world();
-    world.advance(shared.now());
-    match world.node_mut(&node) {
-        Some(found) => found.online = false,
-        None => return refuse(StatusCode::NOT_FOUND, "no such node"),
-    }
-    let here: Vec<(u32, String)> = world
-        .guests
-        .values()
-        .filter(|g| g.node == node)
-        .filter_map(|g| g.run.as_ref().map(|r| (g.vmid, r.id.clone())))
-        .collect();
-    for (vmid, run) in here {
-        world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
-        world.powered_off(vmid);
-    }
-    shared.changed.notify_waiters();
-    ok(Value::Null)
+    meddle(&shared, &format!("POST /sim/nodes/{node}/down"), "no such node", |world| world.node_down(&node))
 }
 
 pub(super) async fn node_up(State(shared): Door, Path(node): Path<String>) -> Response {
+    meddle(&shared, &format!("POST /sim/nodes/{node}/up"), "no such node", |world| world.node_up(&node))
+}
+
+/// Nothing more fits on the storage.
+pub(super) async fn storage_full(State(shared): Door, Path(storage): Path<String>) -> Response {
+    let what = format!("POST /sim/storages/{storage}/full");
+    meddle(&shared, &what, "no such storage", |world| world.storage_full(&storage))
+}
+
+/// The storage has the size that it had.
+pub(super) async fn storage_free(State(shared): Door, Path(storage): Path<String>) -> Response {
+    let what = format!("POST /sim/storages/{storage}/free");
+    meddle(&shared, &what, "no such storage, or it was not made full", |world| world.storage_freed(&storage))
+}
+
+/// Changes the world, which the trace remembers; what to say if there is nothing to change.
+fn meddle(shared: &Shared, what: &str, absent: &str, change: impl FnOnce(&mut World) -> bool) -> Response {
     let mut world = shared.world();
     world.advance(shared.now());
-    let now = world.now;
-    match world.node_mut(&node) {
-        Some(found) => {
-            if !found.online {
-                found.booted = now;
-            }
-            found.online = true;
-        }
-        None => return refuse(StatusCode::NOT_FOUND, "no such node"),
+    if !change(&mut world) {
+        return refuse(StatusCode::NOT_FOUND, absent);
     }
+    shared.record().meddled(what, &Value::Null, world.now);
     shared.changed.notify_waiters();
     ok(Value::Null)
 }

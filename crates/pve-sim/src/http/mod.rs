@@ -6,4 +6,5 @@ pub(crate) mod fail;
 pub(crate) mod forms;
 pub(crate) mod listener;
 pub(crate) mod serve;
+pub(crate) mod struck;
 pub(crate) mod tls;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -19,14 +19,16 @@ use super::auth::{self, Via};
 use super::envelope::{self, Body, Connection, Format};
 use super::fail::Fail;
 use super::forms::{self, Raw};
+use super::struck::{self, Before, Ordered};
 use crate::calls::qemu::agent;
 use crate::calls::{self, Call, Done, Stop, needs};
-use crate::faults::{Fired, Seen, Then};
+use crate::faults::Seen;
 use crate::perm::Who;
-use crate::record::Answered;
+use crate::record::{Answered, Witness};
 use crate::schema::{Found, verify};
 use crate::shared::{Shared, pause};
 use crate::state::World;
+use crate::state::orders::Orders;
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a guest's agent may take to answer.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Seconds that a lock file is waited for.
+const LOCK_LIMIT: f64 = 10.0;
 
 /// What an answer is made of.
 struct Answer {
@@ -60,39 +65,49 @@ pub(crate) async fn request(
     let raw_path = parts.uri.path().to_owned();
     let path = api_path(&raw_path);
     let user = auth::claimed(&parts.headers);
+    let client = parts.headers.get("user-agent").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let method = {
+        let segments = segments(&path);
+        let words: Vec<&str> = segments.iter().map(String::as_str).collect();
+        shared.schema.find(&verb, &words).map(|f| f.method)
+    };
+    let mut witness = Witness::default();
+    let record = |status: u16, upid: Option<&str>, witness: &Witness| {
+        let now = shared.now();
+        let (verb, path, user, client) = (verb.as_str(), path.as_str(), user.as_str(), client.as_str());
+        shared.record().add(&Answered { verb, method, path, user, client, status, now, upid, witness });
+    };
     let fired = {
         let now = shared.now();
         shared.faults().strike(&Seen { method: &verb, path: &path, user: &user, now })
     };
-    let mut doom = None;
-    for fault in &fired {
-        match &fault.then {
-            Then::DropBefore => {
-                record(shared, &verb, &path, &user, Vec::new(), 0, None);
-                return Err(Dropped);
-            }
-            Then::Refuse { status, message } => {
-                record(shared, &verb, &path, &user, Vec::new(), *status, None);
-                return Ok(envelope::failure(Some(Format::Json), &Fail::with(*status, message.clone())));
-            }
-            Then::Delay(milliseconds) => pause(Duration::from_millis(*milliseconds)).await,
-            Then::TaskFails(text) => doom = Some(text.clone()),
-            Then::AnswerLost | Then::Hold | Then::Status(_) => {}
+    let ordered = match struck::before(shared, &fired, &verb, &path, &mut witness).await {
+        Before::Go(ordered) => ordered,
+        Before::Drop => {
+            record(0, None, &witness);
+            return Err(Dropped);
         }
+        Before::Fail(fail) => {
+            record(fail.status, None, &witness);
+            return Ok(envelope::failure(Some(Format::Json), &fail));
+        }
+    };
+    let latency = {
+        let mut latencies = shared.latencies();
+        if latencies.is_none() { Duration::ZERO } else { latencies.of(&verb, &path) }
+    };
+    if !latency.is_zero() {
+        pause(latency).await;
     }
-    if !shared.latency.is_zero() {
-        pause(shared.latency).await;
-    }
-    let mut params = Vec::new();
-    let answer = answer(shared, &parts, body, doom, &mut params).await;
+    let answer = answer(shared, &parts, body, ordered, &mut witness).await;
     let status = answer.result.as_ref().map_or_else(|f| f.status, |_| 200);
     let upid = match &answer.result {
-        Ok((Value::String(text), _)) if text.starts_with("UPID:") => Some(text.clone()),
+        Ok((Value::String(text), _)) if text.starts_with("UPID:") => Some(text.as_str()),
         _ => None,
     };
-    record(shared, &verb, &path, &user, params, status, upid);
+    record(status, upid, &witness);
     shared.changed.notify_waiters();
-    if let Some(response) = withhold(fired).await? {
+    if let Some(response) = struck::withhold(fired).await? {
         return Ok(response);
     }
     let connection = if last || answer.close { Connection::Close } else { Connection::Keep };
@@ -100,35 +115,6 @@ pub(crate) async fn request(
         Ok((data, total)) => envelope::success(answer.format.unwrap_or(Format::Json), &data, total, connection),
         Err(fail) => envelope::failure(answer.format, &fail),
     })
-}
-
-/// The faults that eat an answer which is there.
-async fn withhold(fired: Vec<Fired>) -> Result<Option<Response<Body>>, Dropped> {
-    for fault in fired {
-        match fault.then {
-            Then::AnswerLost => return Err(Dropped),
-            Then::Hold => {
-                let mut gone = fault.gone;
-                // Ends when the rule is removed, which drops the sender.
-                while gone.changed().await.is_ok() {}
-                return Err(Dropped);
-            }
-            Then::Status(status) => {
-                let text = if status == 596 { "Connection timed out" } else { "Broken pipe" };
-                return Ok(Some(envelope::failure(None, &Fail::bare(status, text))));
-            }
-            Then::DropBefore | Then::Refuse { .. } | Then::Delay(_) | Then::TaskFails(_) => {}
-        }
-    }
-    Ok(None)
-}
-
-fn record(shared: &Shared, verb: &str, path: &str, user: &str, params: Vec<String>, status: u16, upid: Option<String>) {
-    let segments = segments(path);
-    let words: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let template = shared.schema.find(verb, &words).map_or("(unknown)", |f| f.method.path.as_str());
-    let now = shared.now();
-    shared.record().add(Answered { method: verb, template, path, user, params, status, now, upid });
 }
 
 /// The path after the format, as rules and traces show it.
@@ -147,8 +133,8 @@ async fn answer(
     shared: &Arc<Shared>,
     parts: &Parts,
     body: Incoming,
-    doom: Option<String>,
-    names: &mut Vec<String>,
+    ordered: Ordered,
+    witness: &mut Witness,
 ) -> Answer {
     let refuse = |format: Option<Format>, fail: Fail| Answer { format, result: Err(fail), close: true };
     let verb = parts.method.clone();
@@ -201,8 +187,11 @@ async fn answer(
         Ok(read) => read,
         Err(fail) => return refuse(None, fail),
     };
-    names.extend(raw.keys().cloned());
-    let outcome = dispatch(shared, &verb, &path, who, raw, file, doom).await;
+    if verb != Verb::GET {
+        witness.params.clone_from(&raw);
+        witness.file.clone_from(&file);
+    }
+    let outcome = dispatch(shared, &verb, &path, who, (raw, file), ordered, witness).await;
     let failed_login = path == "/access/ticket" && outcome.as_ref().is_err_and(|f| f.status == 401);
     if failed_login {
         shared.punish().await;
@@ -269,9 +258,9 @@ async fn dispatch(
     verb: &Verb,
     path: &str,
     (who, via): (Who, Via),
-    mut raw: Raw,
-    file: Option<Bytes>,
-    doom: Option<String>,
+    (mut raw, file): (Raw, Option<Bytes>),
+    ordered: Ordered,
+    witness: &mut Witness,
 ) -> Result<(Value, Option<usize>), Fail> {
     if path == "/" && *verb == Verb::GET {
         return Ok((calls::names("subdir", &["version", "cluster", "nodes", "storage", "access", "pools"]), None));
@@ -310,28 +299,46 @@ async fn dispatch(
     // A method that is known but not simulated has been checked as far as the tables go.
     let handler = calls::handler(&method.verb, &method.path).ok_or_else(unknown)?;
     let call = Call { schema: shared.schema, method, who: &who, params, file };
-    let started = shared.now();
+    if let Some(fail) = ordered.locked {
+        pause(shared.scaled(LOCK_LIMIT)).await;
+        return Err(fail);
+    }
+    let started = Instant::now();
     loop {
         let outcome = {
             let mut world = shared.world();
             world.advance(shared.now());
-            world.doomed.clone_from(&doom);
-            let outcome = handler(&mut world, &call);
-            world.doomed = None;
+            let outcome = ordered_call(&mut world, handler, &call, &ordered);
+            if *verb != Verb::GET {
+                witness.ran = Some((world.now, shared.record().number()));
+            }
             outcome
         };
         shared.changed.notify_waiters();
         match outcome {
-            Ok(done) => return finish(done).await,
+            Ok(done) => return finish(shared, done).await,
             Err(Stop::Fail(fail)) => return Err(fail),
             Err(Stop::Retry(limit, fail)) => {
-                if shared.now() - started >= limit / shared.speed {
+                if started.elapsed() >= shared.scaled(limit) {
                     return Err(fail);
                 }
                 pause(Duration::from_millis(50)).await;
             }
         }
     }
+}
+
+/// Does a call as faults ordered it.
+fn ordered_call(world: &mut World, handler: calls::Handler, call: &Call<'_>, ordered: &Ordered) -> calls::Outcome {
+    world.orders.clone_from(&ordered.orders);
+    let outcome = handler(world, call);
+    if ordered.twice && outcome.is_ok() {
+        world.orders.clone_from(&ordered.orders);
+        // Nobody hears the second answer.
+        drop(handler(world, call));
+    }
+    world.orders = Orders::default();
+    outcome
 }
 
 fn local(world: &World) -> String {
@@ -350,12 +357,12 @@ fn node_state(world: &World, node: Option<&str>) -> Result<bool, Fail> {
 }
 
 /// Does the waiting that a handler asked for.
-async fn finish(done: Done) -> Result<(Value, Option<usize>), Fail> {
+async fn finish(shared: &Shared, done: Done) -> Result<(Value, Option<usize>), Fail> {
     match done {
         Done::Now(value) => Ok((value, None)),
         Done::Total(value, total) => Ok((value, Some(total))),
         Done::After(seconds, result) => {
-            pause(Duration::from_secs_f64(seconds.max(0.0))).await;
+            pause(shared.real(seconds)).await;
             result.map(|value| (value, None))
         }
         Done::Agent(receiver, asked) => {

@@ -63,6 +63,8 @@ pub(crate) enum Kind {
 /// One method of the API.
 #[derive(Debug)]
 pub(crate) struct Method {
+    /// Its place among all.
+    pub(crate) number: usize,
     pub(crate) verb: String,
     pub(crate) path: String,
     pub(crate) segments: Vec<String>,
@@ -117,7 +119,7 @@ impl Schema {
                 format = Some(name.to_owned());
             } else {
                 format = None;
-                methods.push(method(line));
+                methods.push(method(methods.len(), line));
             }
         }
         Self { methods, formats }
@@ -125,8 +127,8 @@ impl Schema {
 
     /// The method behind a verb and a path; a literal segment wins over a placeholder, and the last
     /// placeholder of a storage content path takes the slashes with it.
-    pub(crate) fn find(&self, verb: &str, path: &[&str]) -> Option<Found<'_>> {
-        let mut best: Option<(usize, Found<'_>)> = None;
+    pub(crate) fn find<'s>(&'s self, verb: &str, path: &[&str]) -> Option<Found<'s>> {
+        let mut best: Option<(usize, Found<'s>)> = None;
         for method in self.methods.iter().filter(|m| m.verb == verb) {
             if let Some((literals, uri)) = fits(&method.segments, path)
                 && best.as_ref().is_none_or(|(n, _)| literals > *n)
@@ -157,12 +159,13 @@ fn fits(segments: &[String], path: &[&str]) -> Option<(usize, BTreeMap<String, S
     Some((literals, uri))
 }
 
-fn method(line: &str) -> Method {
+fn method(number: usize, line: &str) -> Method {
     let mut words = line.split(' ');
     let verb = words.next().unwrap_or_default().to_owned();
     let path = words.next().unwrap_or_default().to_owned();
     let flags: Vec<&str> = words.collect();
     Method {
+        number,
         segments: path.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
         verb,
         path,

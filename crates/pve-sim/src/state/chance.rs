@@ -21,6 +21,12 @@ impl Chance {
         z ^ (z >> 31)
     }
 
+    /// From 0 up to, but without, 1.
+    pub(crate) fn unit(&mut self) -> f64 {
+        let bits = u32::try_from(self.next() >> 32).unwrap_or_default();
+        f64::from(bits) / 4_294_967_296.0
+    }
+
     /// A random (version 4) UUID.
     pub(crate) fn uuid(&mut self) -> String {
         let mut bytes = [0u8; 16];

@@ -7,9 +7,11 @@ use super::cluster::Cluster;
 use super::contents::Contents;
 use super::guest::{Config, Guest};
 use super::node::Node;
+use super::orders::Orders;
 use super::pool::Pool;
 use super::storage::{Storage, Volume, Volumes};
 use super::task::Pace;
+use super::trouble::Trouble;
 use super::world::World;
 use crate::options::Options;
 use crate::perm::{Access, Entry, Role, Subject, Token, User};
@@ -58,9 +60,9 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         tick: options.tick / options.speed.max(0.001),
         next_tick: now,
         agent_after: options.agent_after,
-        cluster: Cluster { name: "simulated".to_owned(), secret, ..Cluster::default() },
-        nodes: (1..=options.nodes.max(1)).map(|n| node(n, now, fingerprint)).collect(),
-        storages: storages(),
+        cluster: Cluster { name: cluster_name(options.cluster), secret, ..Cluster::default() },
+        nodes: (1..=options.nodes.max(1)).map(|n| node(n, options.cluster, now, fingerprint)).collect(),
+        storages: storages(&options.storages),
         volumes: Volumes::default(),
         guests: BTreeMap::new(),
         pools: BTreeMap::new(),
@@ -69,14 +71,17 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         active: BTreeSet::new(),
         task_count: 0,
         published: BTreeMap::new(),
+        queue: BTreeMap::new(),
         runs: BTreeMap::new(),
         contents: Contents::new(options.backing.clone()),
         hook: crate::hook::Hook::default(),
-        doomed: None,
+        orders: Orders::default(),
+        trouble: Trouble::default(),
         changes: 0,
     };
     template(&mut world);
     access(&mut world);
+    super::population::populate(&mut world, options.vms);
     world.advance(now);
     world
 }
@@ -90,11 +95,17 @@ fn version(asked: &str) -> String {
     }
 }
 
-fn node(id: u32, now: f64, fingerprint: &str) -> Node {
+/// Clusters beside the first have names of their own.
+fn cluster_name(cluster: u32) -> String {
+    if cluster <= 1 { "simulated".to_owned() } else { format!("simulated-{cluster}") }
+}
+
+fn node(id: u32, cluster: u32, now: f64, fingerprint: &str) -> Node {
+    let name = if cluster <= 1 { format!("pve{id}") } else { format!("pve{id}-{cluster}") };
     Node {
-        name: format!("pve{id}"),
+        name,
         id,
-        ip: format!("192.0.2.{}", 10 + id),
+        ip: address(id, cluster),
         online: true,
         cores: 16,
         memory: 64 << 30,
@@ -105,7 +116,15 @@ fn node(id: u32, now: f64, fingerprint: &str) -> Node {
     }
 }
 
-fn storages() -> BTreeMap<String, Storage> {
+/// From the addresses for documentation as long as they last.
+fn address(id: u32, cluster: u32) -> String {
+    if id <= 240 && cluster <= 1 {
+        return format!("192.0.2.{}", 10 + id);
+    }
+    format!("198.18.{}.{}", (cluster % 16) * 16 + id / 250, 1 + id % 250)
+}
+
+fn storages(_kinds: &[String]) -> BTreeMap<String, Storage> {
     let local = Storage {
         id: "local".to_owned(),
         kind: "dir".to_owned(),
@@ -167,7 +186,8 @@ fn template(world: &mut World) {
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))
     .collect();
-    world.guests.insert(TEMPLATE, Guest::new(TEMPLATE, "pve1", config));
+    let node = world.nodes.first().map_or_else(String::new, |n| n.name.clone());
+    world.guests.insert(TEMPLATE, Guest::new(TEMPLATE, &node, config));
     let pool = Pool { comment: None, vms: BTreeSet::from([TEMPLATE]), storages: words(&["shared"]) };
     world.pools.insert("kubernetes".to_owned(), pool);
 }

@@ -10,9 +10,12 @@ pub(crate) mod default_world;
 pub(crate) mod drive;
 pub(crate) mod guest;
 pub(crate) mod node;
+pub(crate) mod orders;
 pub(crate) mod pool;
+mod population;
 pub(crate) mod storage;
 pub(crate) mod task;
+pub(crate) mod trouble;
 pub(crate) mod world;
 
 pub(crate) use world::World;

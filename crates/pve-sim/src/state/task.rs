@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::orders::Orders;
 use crate::jobs::Job;
 use crate::perm::Who;
 
@@ -26,9 +27,13 @@ pub(crate) struct Task {
     /// None while it runs, and for ever if it was killed.
     pub(crate) exit: Option<String>,
     pub(crate) job: Option<Job>,
-    pub(crate) due: f64,
+    /// When its next step is due; changed by [`super::World::schedule`] alone.
+    pub(super) due: f64,
     /// A fault: it fails with this text instead of ending well.
     pub(crate) fails: Option<String>,
+    /// Other faults, for its steps.
+    #[serde(default, skip_serializing_if = "Orders::is_none")]
+    pub(crate) orders: Orders,
     pub(crate) order: u64,
 }
 

@@ -9,9 +9,11 @@ use super::cluster::Cluster;
 use super::contents::Contents;
 use super::guest::{Guest, GuestKind, Run};
 use super::node::Node;
+use super::orders::Orders;
 use super::pool::Pool;
 use super::storage::{Storage, Volumes};
 use super::task::{Pace, Task};
+use super::trouble::Trouble;
 use crate::hook::Hook;
 use crate::http::fail::Fail;
 use crate::jobs::{self, Job, Next};
@@ -56,6 +58,9 @@ pub(crate) struct World {
     pub(crate) active: BTreeSet<String>,
     pub(crate) task_count: u64,
     pub(crate) published: BTreeMap<u32, Published>,
+    /// When the tasks that have work are due, in order; the values are their UPIDs.
+    #[serde(skip)]
+    pub(super) queue: BTreeMap<(u64, u64), String>,
     /// Runs are numbered through the life of a VMID, even if the VM is made anew.
     #[serde(default)]
     pub(crate) runs: BTreeMap<u32, u32>,
@@ -63,9 +68,11 @@ pub(crate) struct World {
     pub(crate) contents: Contents,
     #[serde(skip)]
     pub(crate) hook: Hook,
-    /// The next task started fails with this text (a fault).
+    /// What a fault ordered for the call or the task that is being done.
     #[serde(skip)]
-    pub(crate) doomed: Option<String>,
+    pub(crate) orders: Orders,
+    #[serde(default)]
+    pub(crate) trouble: Trouble,
     /// Changed at every step of a task, so that the edge can wait for the next.
     #[serde(skip)]
     pub(crate) changes: u64,
@@ -196,9 +203,11 @@ impl World {
             exit: None,
             job: Some(job),
             due: self.now + after,
-            fails: self.doomed.take(),
+            fails: self.orders.task_fails.take(),
+            orders: std::mem::take(&mut self.orders),
             order: self.task_count,
         };
+        self.queue.insert(at(task.due, task.order), upid.clone());
         self.tasks.insert(upid.clone(), task);
         self.active.insert(upid.clone());
         self.changes += 1;
@@ -212,54 +221,72 @@ impl World {
         }
     }
 
-    /// Lets time pass until `now`: tasks do their due steps, the statistics daemon its round.
-    pub(crate) fn advance(&mut self, now: f64) {
-        self.now = self.now.max(now);
-        if self.now >= self.next_tick {
-            self.publish();
-            self.next_tick = self.now + self.tick;
-        }
-        loop {
-            let mut due: Vec<(u64, String)> = self
-                .active
-                .iter()
-                .filter_map(|upid| self.tasks.get(upid))
-                .filter(|t| t.job.is_some() && t.due <= self.now)
-                .map(|t| (t.order, t.upid.clone()))
-                .collect();
-            if due.is_empty() {
-                return;
-            }
-            due.sort();
-            for (_, upid) in due {
+    /// Lets time pass until `until`: in order, tasks do their due steps and the statistics daemon its rounds, each at
+    /// its own time.
+    pub(crate) fn advance(&mut self, until: f64) {
+        let until = self.now.max(until);
+        let round = self.tick.max(0.001);
+        // Of very many rounds that nobody saw only the last matter.
+        self.next_tick = self.next_tick.max(until - round * 1000.0);
+        while self.next_due() <= until {
+            let next = self.next_due();
+            self.now = self.now.max(next);
+            if self.trouble.next_due() <= next {
+                self.trouble_happens();
+            } else if self.next_tick <= next {
+                self.publish();
+                self.next_tick += round;
+            } else if let Some((_, upid)) = self.queue.pop_first() {
                 self.step(&upid);
             }
         }
+        self.now = until;
     }
 
     /// When something happens next without anybody calling.
     pub(crate) fn next_due(&self) -> f64 {
-        let tasks = self.active.iter().filter_map(|u| self.tasks.get(u)).filter(|t| t.job.is_some()).map(|t| t.due);
-        tasks.fold(self.next_tick, f64::min)
+        let task = self.queue.first_key_value().map_or(f64::INFINITY, |((due, _), _)| f64::from_bits(*due));
+        task.min(self.next_tick).min(self.trouble.next_due())
+    }
+
+    /// Makes a task's next step due at another time.
+    pub(crate) fn schedule(&mut self, upid: &str, due: f64) {
+        let Some(task) = self.tasks.get_mut(upid) else { return };
+        self.queue.remove(&at(task.due, task.order));
+        task.due = due;
+        if task.job.is_some() {
+            self.queue.insert(at(due, task.order), upid.to_owned());
+        }
+    }
+
+    /// Makes anew what follows from the rest; for a world that was saved.
+    pub(crate) fn reindex(&mut self) {
+        self.active = self.tasks.values().filter(|t| t.running()).map(|t| t.upid.clone()).collect();
+        let waiting = self.active.iter().filter_map(|upid| self.tasks.get(upid)).filter(|t| t.job.is_some());
+        self.queue = waiting.map(|t| (at(t.due, t.order), t.upid.clone())).collect();
     }
 
     fn step(&mut self, upid: &str) {
         let Some(task) = self.tasks.get_mut(upid) else { return };
         let Some(job) = task.job.take() else { return };
+        let orders = task.orders.clone();
         if self.node(&upid_node(upid)).is_some_and(|n| !n.online) {
             // A node that is down does nothing; what ran there is gone when it is back.
             self.end(upid, None);
             return;
         }
         self.changes += 1;
-        match jobs::step(self, upid, job) {
+        self.orders = orders;
+        let next = jobs::step(self, upid, job);
+        self.orders = Orders::default();
+        match next {
             Next::Again(job, seconds) => {
                 // Never due at once again, or a waiting job would spin.
                 let due = self.now + seconds.max(0.001);
                 if let Some(task) = self.tasks.get_mut(upid) {
                     task.job = Some(*job);
-                    task.due = due;
                 }
+                self.schedule(upid, due);
             }
             Next::Done => self.end(upid, Some("OK".to_owned())),
             Next::Failed(text) => self.end(upid, Some(text)),
@@ -271,6 +298,7 @@ impl World {
         let seconds = self.seconds();
         self.active.remove(upid);
         if let Some(task) = self.tasks.get_mut(upid) {
+            self.queue.remove(&at(task.due, task.order));
             match exit.as_deref() {
                 Some("OK") => task.log.push("TASK OK".to_owned()),
                 Some(text) => task.log.push(format!("TASK ERROR: {text}")),
@@ -365,6 +393,11 @@ impl World {
 fn no_config(kind: GuestKind, node: &str, vmid: u32) -> Fail {
     let folder = kind.folder();
     Fail::die(format!("Configuration file 'nodes/{node}/{folder}/{vmid}.conf' does not exist"))
+}
+
+/// The place in the queue: times that aren't negative sort as their bits do.
+fn at(due: f64, order: u64) -> (u64, u64) {
+    (due.max(0.0).to_bits(), order)
 }
 
 fn upid_node(upid: &str) -> String {

@@ -83,6 +83,7 @@ async fn a_pool_grants_on_its_members_and_the_list_shows_only_them() {
     let form = [("path", "/sdn/zones/localnetwork"), ("users", "p@pve"), ("roles", "PVESDNUser")];
     world.call_as(&root, "PUT", "/access/acl", &form).await.unwrap().data();
     let form = [("newid", "101"), ("pool", "kubernetes")];
+    world.door("POST", "/sim/clock", r#"{"frozen": true}"#).await;
     world.call_as(&header, "POST", "/nodes/pve1/qemu/9000/clone", &form).await.unwrap().data();
     // The pool comes last: until then its token must not see what is being made.
     let answer = world.call_as(&header, "GET", "/nodes/pve1/qemu/101/config", &[]).await.unwrap();

@@ -35,7 +35,8 @@ impl Answer {
 
     /// The failure with its status, whose reason and message must agree.
     pub(crate) fn refusal(&self) -> (u16, String) {
-        let message = self.json()["message"].as_str().unwrap().to_owned();
+        let json = self.json();
+        let message = json["message"].as_str().unwrap_or_else(|| panic!("no message: {self:?}")).to_owned();
         assert_eq!(message.lines().next().unwrap(), self.reason);
         assert_eq!(self.headers["connection"], "close");
         (self.status, self.reason.clone())
@@ -152,6 +153,12 @@ impl World {
         let mut stream = self.door_stream(method, path, body).await;
         let answer = read(&mut stream).await.expect("an answer");
         (answer.status, if answer.text.is_empty() { Value::Null } else { answer.json() })
+    }
+
+    /// What the control door answers to a reading, as text.
+    pub(crate) async fn door_text(&self, path: &str) -> String {
+        let mut stream = self.door_stream("GET", path, "").await;
+        read(&mut stream).await.expect("an answer").text
     }
 
     /// The connection after a call at the control door was sent.

@@ -1,5 +1,6 @@
 //! The control door.
 
+use pve_sim::Options;
 use serde_json::json;
 
 use crate::client::World;
@@ -55,4 +56,49 @@ async fn the_same_seed_makes_the_same_world() {
     let path = "/nodes/pve1/qemu/101/config";
     let (a, b) = (one.get(path).await, two.get(path).await);
     assert_eq!((&a["net0"], &a["smbios1"]), (&b["net0"], &b["smbios1"]));
+}
+
+#[tokio::test]
+async fn a_jump_of_the_clock_ends_a_task_and_a_frozen_clock_ends_none() {
+    let world = World::quick().await;
+    world.door("POST", "/sim/clock", r#"{"frozen": true}"#).await;
+    let form = [("newid", "101"), ("pool", "kubernetes")];
+    let upid = world.call("POST", "/nodes/pve1/qemu/9000/clone", &form).await.data();
+    let path = format!("/nodes/pve1/tasks/{}/status", upid.as_str().unwrap());
+    assert_eq!(world.get(&path).await["status"], "running");
+    let (_, clock) = world.door("POST", "/sim/clock", r#"{"jump": 30}"#).await;
+    assert_eq!(clock["frozen"], true);
+    assert_eq!(world.get(&path).await["exitstatus"], "OK");
+    assert_eq!(world.door("POST", "/sim/clock", r#"{"jump": -1}"#).await.0, 400);
+}
+
+#[tokio::test]
+async fn metrics_count_calls_by_method_user_and_client() {
+    let world = World::quick().await;
+    let headers = format!("{}User-Agent: my \"client\"\r\n", world.token());
+    world.call_as(&headers, "GET", "/version", &[]).await.unwrap().data();
+    let text = world.door_text("/metrics").await;
+    assert!(text.contains("pve_sim_calls_total{method=\"GET\",path=\"/version\"} 1\n"), "{text}");
+    assert!(text.contains("pve_sim_client_calls_total{client=\"my \\\"client\\\"\"} 1\n"), "{text}");
+    assert!(text.contains("pve_sim_guests 1\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_budget_is_broken_by_the_call_that_is_too_many() {
+    let budgets = vec!["GET /version=1".to_owned(), "writes=5".to_owned()];
+    let world = World::start(Options { budgets, ..Options::default() }).await;
+    world.get("/version").await;
+    assert!(world.sim.broken_budgets().is_empty());
+    world.get("/version").await;
+    assert_eq!(world.sim.broken_budgets(), ["GET /version=1: 2 calls"]);
+}
+
+#[tokio::test]
+async fn a_crowd_is_spread_over_the_nodes_and_most_of_it_runs() {
+    let world = World::start(Options { vms: 30, nodes: 3, ..Options::default() }).await;
+    let rows = world.get("/cluster/resources?type=vm").await;
+    let rows: Vec<_> = rows.as_array().unwrap().iter().filter(|r| r["template"] == 0).collect();
+    assert_eq!(rows.len(), 30);
+    assert_eq!(rows.iter().filter(|r| r["node"] == "pve2").count(), 10);
+    assert_eq!(rows.iter().filter(|r| r["status"] == "running").count(), 24);
 }

@@ -81,3 +81,82 @@ async fn a_mistake_in_a_rule_is_told() {
     assert_eq!(status, 400);
     assert!(body["error"].as_str().unwrap().contains("metod"), "{body}");
 }
+
+#[tokio::test]
+async fn a_call_done_twice_leaves_what_two_calls_leave() {
+    let world = World::quick().await;
+    rule(&world, r#"{"match": {"path": "*/start"}, "then": "duplicate"}"#).await;
+    world.cloned("101").await;
+    world.task("POST", "/nodes/pve1/qemu/101/status/start", &[]).await;
+    let (_, state) = world.door("GET", "/sim/state", "").await;
+    let made = state["tasks"].as_object().unwrap().values().filter(|t| t["kind"] == "qmstart").count();
+    assert_eq!(made, 2);
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_holds_fails_the_call_or_the_task_that_takes_it() {
+    let world = World::quick().await;
+    let text = "can't lock file '/var/lock/qemu-server/lock-9000.conf' - got timeout";
+    rule(&world, r#"{"match": {"vmid": 9000}, "times": 2, "then": "lock_held"}"#).await;
+    let config = "/nodes/pve1/qemu/9000/config";
+    assert_eq!(world.call("PUT", config, &[("tags", "x")]).await.refusal(), (500, text.to_owned()));
+    let form = [("newid", "101"), ("pool", "kubernetes")];
+    let exit = world.task("POST", "/nodes/pve1/qemu/9000/clone", &form).await;
+    assert!(exit.ends_with(text), "{exit}");
+}
+
+#[tokio::test]
+async fn an_expired_token_and_a_lost_node_look_like_the_real_ones() {
+    let world = World::quick().await;
+    rule(&world, r#"{"match": {"path": "/version"}, "then": "token_expired"}"#).await;
+    let answer = world.call("GET", "/version", &[]).await;
+    assert_eq!((answer.status, answer.reason.as_str(), answer.text.as_str()), (401, "Authentication failed!", ""));
+    rule(&world, r#"{"match": {"path": "/version"}, "then": {"node_down": "pve2"}}"#).await;
+    world.get("/version").await;
+    assert_eq!(world.call("GET", "/nodes/pve2/status", &[]).await.status, 595);
+    assert_eq!(world.call("GET", "/nodes/pve1/status", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_node_lost_during_a_clone_takes_the_task_with_it() {
+    let world = World::quick().await;
+    world.door("POST", "/sim/clock", r#"{"frozen": true}"#).await;
+    let then = r#"{"match": {"path": "*/clone"}, "then": {"node_down": {"node": "pve1", "after": 0.001}}}"#;
+    rule(&world, then).await;
+    let form = [("newid", "101"), ("pool", "kubernetes")];
+    let upid = world.call("POST", "/nodes/pve1/qemu/9000/clone", &form).await.data();
+    world.door("POST", "/sim/clock", r#"{"jump": 60}"#).await;
+    let (_, state) = world.door("GET", "/sim/state", "").await;
+    let task = &state["tasks"][upid.as_str().unwrap()];
+    assert!(task["endtime"].is_number() && task["exit"].is_null(), "{task}");
+    assert_eq!(state["guests"]["101"]["config"]["lock"], "clone");
+}
+
+#[tokio::test]
+async fn resources_grow_stale_until_time_has_passed() {
+    let world = World::quick().await;
+    world.door("POST", "/sim/clock", r#"{"frozen": true}"#).await;
+    rule(&world, r#"{"match": {"path": "/version"}, "then": {"stale_resources": 3600}}"#).await;
+    world.get("/version").await;
+    let form = [("newid", "101"), ("pool", "kubernetes")];
+    world.call("POST", "/nodes/pve1/qemu/9000/clone", &form).await.data();
+    let status = async || {
+        let rows = world.get("/cluster/resources?type=vm").await;
+        rows.as_array().unwrap().iter().find(|r| r["vmid"] == 101).unwrap()["status"].clone()
+    };
+    world.door("POST", "/sim/clock", r#"{"jump": 3000}"#).await;
+    assert_eq!(status().await, "unknown");
+    world.door("POST", "/sim/clock", r#"{"jump": 700}"#).await;
+    assert_eq!(status().await, "stopped");
+}
+
+#[tokio::test]
+async fn every_strike_is_in_the_trace_even_on_a_call_that_reads() {
+    let world = World::quick().await;
+    let id = rule(&world, r#"{"match": {"path": "/version"}, "then": {"delay": 1}}"#).await;
+    world.get("/version").await;
+    world.get("/version").await;
+    let (_, trace) = world.door("GET", "/sim/trace", "").await;
+    assert_eq!(trace.as_array().unwrap().len(), 1);
+    assert_eq!(trace[0]["faults"], json!([{"rule": id, "then": {"delay": 1}}]));
+}

@@ -1,0 +1,119 @@
+//! What goes wrong in the world behind everybody's back: nodes lose their power, storages have no space left.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::world::World;
+
+/// What is wrong, and what will be.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Trouble {
+    /// Storages made full, with the size that they had.
+    full: BTreeMap<String, u64>,
+    /// What happens at which time; the earliest first.
+    plan: Vec<(f64, Planned)>,
+}
+
+/// Something that will happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Planned {
+    NodeDown(String),
+}
+
+impl Trouble {
+    /// When the next thing happens.
+    pub(crate) fn next_due(&self) -> f64 {
+        self.plan.first().map_or(f64::INFINITY, |(at, _)| *at)
+    }
+
+    /// Plans something.
+    pub(crate) fn plan(&mut self, at: f64, what: Planned) {
+        let place = self.plan.partition_point(|(other, _)| *other <= at);
+        self.plan.insert(place, (at, what));
+    }
+}
+
+impl World {
+    /// Does the first of what was planned.
+    pub(super) fn trouble_happens(&mut self) {
+        if self.trouble.plan.is_empty() {
+            return;
+        }
+        match self.trouble.plan.remove(0) {
+            (_, Planned::NodeDown(node)) => {
+                self.node_down(&node);
+            }
+        }
+    }
+
+    /// The node loses its power, and with it its guests; false if there is no such node.
+    pub(crate) fn node_down(&mut self, node: &str) -> bool {
+        match self.node_mut(node) {
+            Some(found) => found.online = false,
+            None => return false,
+        }
+        let here: Vec<(u32, String)> = self
+            .guests
+            .values()
+            .filter(|g| g.node == node)
+            .filter_map(|g| g.run.as_ref().map(|r| (g.vmid, r.id.clone())))
+            .collect();
+        for (vmid, run) in here {
+            self.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
+            self.powered_off(vmid);
+        }
+        true
+    }
+
+    /// The node has power again; false if there is no such node.
+    pub(crate) fn node_up(&mut self, node: &str) -> bool {
+        let now = self.now;
+        let Some(found) = self.node_mut(node) else { return false };
+        if !found.online {
+            found.booted = now;
+        }
+        found.online = true;
+        true
+    }
+
+    /// Nothing more fits on the storage, until [`World::storage_freed`]; false if there is no such storage.
+    pub(crate) fn storage_full(&mut self, id: &str) -> bool {
+        let Some(storage) = self.storages.get(id) else { return false };
+        let node = self.nodes.first().map(|n| n.name.clone()).unwrap_or_default();
+        let (total, used) = (storage.total, self.used(storage, &node));
+        self.trouble.full.entry(id.to_owned()).or_insert(total);
+        if let Some(storage) = self.storages.get_mut(id) {
+            storage.total = used;
+        }
+        true
+    }
+
+    /// The storage has the size that it had; false if it was not made full.
+    pub(crate) fn storage_freed(&mut self, id: &str) -> bool {
+        let Some(total) = self.trouble.full.remove(id) else { return false };
+        if let Some(storage) = self.storages.get_mut(id) {
+            storage.total = total;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn what_was_planned_happens_in_the_order_of_its_times() {
+        let mut trouble = Trouble::default();
+        for (at, node) in [(5.0, "b"), (2.0, "a"), (5.0, "c")] {
+            trouble.plan(at, Planned::NodeDown(node.to_owned()));
+        }
+        let nodes: Vec<_> = trouble.plan.iter().map(|(_, Planned::NodeDown(node))| node.as_str()).collect();
+        assert_eq!(nodes, ["a", "b", "c"]);
+        assert!((trouble.next_due() - 2.0).abs() < f64::EPSILON);
+    }
+}
