@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::interfaces::Network;
+
 /// A node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Node {
@@ -15,13 +17,9 @@ pub(crate) struct Node {
     pub(crate) booted: f64,
     pub(crate) next_pid: u32,
     pub(crate) fingerprint: String,
+    /// Those that are up.
     pub(crate) bridges: Vec<String>,
-}
-
-impl Node {
-    /// A process number that nobody had yet.
-    pub(crate) fn pid(&mut self) -> u32 {
-        self.next_pid += 13;
-        self.next_pid
-    }
+    /// None until somebody changes something.
+    #[serde(default, rename = "network")]
+    changed_network: Option<Network>,
 }
