@@ -6,6 +6,7 @@
 pub(crate) mod access;
 pub(crate) mod cluster;
 pub(crate) mod needs;
+pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod pools;
 pub(crate) mod qemu;
@@ -66,6 +67,8 @@ pub(crate) enum Done {
     Now(Value),
     /// With `total` beside the data.
     Total(Value, usize),
+    /// With `changes` beside the data.
+    Changes(Value, String),
     /// The outcome is known; it is said after so many seconds.
     After(f64, Box<Result<Value, Fail>>),
     /// A guest agent answers, or does not.
@@ -107,6 +110,7 @@ pub(crate) type Handler = fn(&mut World, &Call<'_>) -> Outcome;
 /// The handler of a method; none if it isn't simulated.
 pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
     let family: fn(&str, &str) -> Option<Handler> = match path {
+        _ if network::is_of(path) => network::handler,
         _ if path.starts_with("/nodes/{node}/qemu") => qemu::handler,
         _ if path.starts_with("/nodes/{node}/storage") || path.starts_with("/storage") => storage::handler,
         _ if path.starts_with("/nodes") || path == "/version" => node::handler,

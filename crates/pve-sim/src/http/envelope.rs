@@ -72,11 +72,22 @@ fn answer(status: u16, reason: &str, body: Option<(&str, String)>, connection: C
 
 const JSON: &str = "application/json;charset=UTF-8";
 
+/// What stands beside the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Beside {
+    Nothing,
+    Total(usize),
+    /// What waits to be applied, as a diff.
+    Changes(String),
+}
+
 /// A good answer.
-pub(crate) fn success(format: Format, data: &Value, total: Option<usize>, connection: Connection) -> Response<Body> {
+pub(crate) fn success(format: Format, data: &Value, beside: Beside, connection: Connection) -> Response<Body> {
     let mut body = json!({"data": data});
-    if let Some(total) = total.filter(|t| *t > 0) {
-        body["total"] = json!(total);
+    match beside {
+        Beside::Nothing | Beside::Total(0) => {}
+        Beside::Total(total) => body["total"] = json!(total),
+        Beside::Changes(changes) => body["changes"] = json!(changes),
     }
     match format {
         Format::Json => answer(200, "OK", Some((JSON, body.to_string())), connection),

@@ -16,7 +16,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::auth::{self, Via};
-use super::envelope::{self, Body, Connection, Format};
+use super::envelope::{self, Beside, Body, Connection, Format};
 use super::fail::Fail;
 use super::forms::{self, Raw};
 use super::struck::{self, Before, Ordered};
@@ -50,7 +50,7 @@ const LOCK_LIMIT: f64 = 10.0;
 /// What an answer is made of.
 struct Answer {
     format: Option<Format>,
-    result: Result<(Value, Option<usize>), Fail>,
+    result: Result<(Value, Beside), Fail>,
     close: bool,
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn request(
     }
     let connection = if last || answer.close { Connection::Close } else { Connection::Keep };
     Ok(match answer.result {
-        Ok((data, total)) => envelope::success(answer.format.unwrap_or(Format::Json), &data, total, connection),
+        Ok((data, beside)) => envelope::success(answer.format.unwrap_or(Format::Json), &data, beside, connection),
         Err(fail) => envelope::failure(answer.format, &fail),
     })
 }
@@ -261,9 +261,12 @@ async fn dispatch(
     (mut raw, file): (Raw, Option<Bytes>),
     ordered: Ordered,
     witness: &mut Witness,
-) -> Result<(Value, Option<usize>), Fail> {
+) -> Result<(Value, Beside), Fail> {
     if path == "/" && *verb == Verb::GET {
-        return Ok((calls::names("subdir", &["version", "cluster", "nodes", "storage", "access", "pools"]), None));
+        return Ok((
+            calls::names("subdir", &["version", "cluster", "nodes", "storage", "access", "pools"]),
+            Beside::Nothing,
+        ));
     }
     let owned = segments(path);
     let words: Vec<&str> = owned.iter().map(String::as_str).collect();
@@ -357,17 +360,18 @@ fn node_state(world: &World, node: Option<&str>) -> Result<bool, Fail> {
 }
 
 /// Does the waiting that a handler asked for.
-async fn finish(shared: &Shared, done: Done) -> Result<(Value, Option<usize>), Fail> {
+async fn finish(shared: &Shared, done: Done) -> Result<(Value, Beside), Fail> {
     match done {
-        Done::Now(value) => Ok((value, None)),
-        Done::Total(value, total) => Ok((value, Some(total))),
+        Done::Now(value) => Ok((value, Beside::Nothing)),
+        Done::Total(value, total) => Ok((value, Beside::Total(total))),
+        Done::Changes(value, changes) => Ok((value, Beside::Changes(changes))),
         Done::After(seconds, result) => {
             pause(shared.real(seconds)).await;
-            result.map(|value| (value, None))
+            result.map(|value| (value, Beside::Nothing))
         }
         Done::Agent(receiver, asked) => {
             if let Ok(Ok(answer)) = tokio::time::timeout(AGENT_LIMIT, receiver).await {
-                return agent::finish(&answer, asked.shape).map(|value| (value, None));
+                return agent::finish(&answer, asked.shape).map(|value| (value, Beside::Nothing));
             }
             Err(Fail::die(format!("VM {} qga command '{}' failed - got timeout", asked.vmid, asked.command)))
         }

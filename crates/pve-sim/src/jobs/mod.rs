@@ -6,6 +6,7 @@ pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
+pub(crate) mod network;
 pub(crate) mod power;
 pub(crate) mod snapshot;
 pub(crate) mod volume;
@@ -35,6 +36,7 @@ pub(crate) enum Job {
     Snapshot(snapshot::Snapshot),
     Migrate { vmid: u32, target: String },
     Ha { vmid: u32, state: String },
+    ReloadNetwork { node: String },
 }
 
 /// What follows a step.
@@ -83,6 +85,10 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 Job::Migrate { vmid, target } => power::migrate(world, upid, vmid, &target).into(),
                 Job::Ha { vmid, state } => {
                     power::ha(world, vmid, &state);
+                    Next::Done
+                }
+                Job::ReloadNetwork { node } => {
+                    network::reload(world, &node);
                     Next::Done
                 }
                 Job::Create(_) | Job::Clone(_) => Next::Done,

@@ -63,9 +63,8 @@ pub(super) fn check(format: &str, value: &str) -> Option<Result<(), String>> {
         "CIDR" => ensure(is_cidr(value, None), "value does not look like a valid CIDR network"),
         "CIDRv4" => ensure(is_cidr(value, Some(4)), "value does not look like a valid IPv4 CIDR network"),
         "CIDRv6" => ensure(is_cidr(value, Some(6)), "value does not look like a valid IPv6 CIDR network"),
-        "IPorCIDR" => ip_or_cidr(value),
         "IPorCIDRorAlias" if is_scoped_name(value) => Ok(()),
-        "IPorCIDRorAlias" => ip_or_cidr(value),
+        "IPorCIDR" | "IPorCIDRorAlias" => ip_or_cidr(value),
         "pve-fw-addr-spec" => addresses(value).map(|_| ()),
         "pve-fw-protocol-spec" => ports::protocol(value),
         "pve-fw-icmp-type-spec" => ports::icmp_type(value),
@@ -240,7 +239,10 @@ mod test {
     fn names_of_sets_and_aliases_are_no_addresses() {
         assert_eq!(addresses("+dc/office"), Ok(None));
         assert_eq!(addresses("guest/printer"), Ok(None));
-        assert_eq!(addresses("300.1.1.1").unwrap_err().trim(), "invalid IP address: Invalid quad in IP address 300.1.1.1 - 300");
+        assert_eq!(
+            addresses("300.1.1.1").unwrap_err().trim(),
+            "invalid IP address: Invalid quad in IP address 300.1.1.1 - 300"
+        );
     }
 
     #[test]
@@ -248,7 +250,9 @@ mod test {
         assert!(check("IPorCIDR", "10.2.0.1/16").unwrap().is_ok());
         assert!(check("IPorCIDR", "10.2.0.1/40").unwrap().is_err());
         assert!(check("CIDRv4", "10.2.0.1/7").unwrap().is_err());
-        assert!(check("ipv4mask", "255.255.0.0").unwrap().is_ok() && check("ipv4mask", "255.0.255.0").unwrap().is_err());
+        assert!(
+            check("ipv4mask", "255.255.0.0").unwrap().is_ok() && check("ipv4mask", "255.0.255.0").unwrap().is_err()
+        );
         assert_eq!(check("no-such-format", "x"), None);
     }
 }

@@ -12,6 +12,9 @@ pub(crate) fn check(format: &str, value: &str) -> Result<(), String> {
     if let Some(one) = format.strip_suffix("-list") {
         return split_list(value).try_for_each(|word| check(one, word));
     }
+    if let Some(answer) = super::addresses::check(format, value) {
+        return answer;
+    }
     let ok = match format {
         "pve-vmid" => return ensure(is_vmid(value), "value does not look like a valid VM ID"),
         "pve-node" => return ensure(is_node_name(value), "value does not look like a valid node name"),

@@ -4,7 +4,9 @@
 //! others (permission, node, parameters) and then answer 501. Assumes that the tables are well formed; a test reads
 //! all of them.
 
+pub(crate) mod addresses;
 mod formats;
+pub(crate) mod ports;
 mod propstring;
 mod verify;
 
@@ -13,7 +15,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-pub(crate) use formats::is_node_name;
+pub(crate) use formats::{is_node_name, split_list};
 pub(crate) use propstring::{Parsed, parse as parse_property_string, print as print_property_string};
 pub(crate) use verify::{Errors, verify};
 
@@ -126,7 +128,7 @@ impl Schema {
     }
 
     /// The method behind a verb and a path; a literal segment wins over a placeholder, and the last
-    /// placeholder of a storage content path takes the slashes with it.
+    /// placeholder of a storage content path, and of a network in a set, takes the slashes with it.
     pub(crate) fn find<'s>(&'s self, verb: &str, path: &[&str]) -> Option<Found<'s>> {
         let mut best: Option<(usize, Found<'s>)> = None;
         for method in self.methods.iter().filter(|m| m.verb == verb) {
@@ -141,7 +143,7 @@ impl Schema {
 }
 
 fn fits(segments: &[String], path: &[&str]) -> Option<(usize, BTreeMap<String, String>)> {
-    let rest = segments.last().is_some_and(|s| s == "{volume}");
+    let rest = segments.last().is_some_and(|s| s == "{volume}" || s == "{cidr}");
     if path.len() < segments.len() || (path.len() > segments.len() && !rest) {
         return None;
     }

@@ -73,6 +73,8 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         published: BTreeMap::new(),
         queue: BTreeMap::new(),
         runs: BTreeMap::new(),
+        firewalls: BTreeMap::new(),
+        sdn: super::sdn::Sdn::default(),
         contents: Contents::new(options.backing.clone()),
         hook: crate::hook::Hook::default(),
         orders: Orders::default(),
@@ -113,6 +115,7 @@ fn node(id: u32, cluster: u32, now: f64, fingerprint: &str) -> Node {
         next_pid: 0x1200,
         fingerprint: fingerprint.to_owned(),
         bridges: vec!["vmbr0".to_owned()],
+        network: None,
     }
 }
 

@@ -291,8 +291,21 @@ fn render(interfaces: &Interfaces) -> String {
 
 fn options(out: &mut String, name: &str, interface: &Interface) {
     let plain = [
-        "type", "priority", "method", "method6", "autostart", "address", "netmask", "cidr", "gateway", "address6",
-        "netmask6", "cidr6", "gateway6", "families", "comments",
+        "type",
+        "priority",
+        "method",
+        "method6",
+        "autostart",
+        "address",
+        "netmask",
+        "cidr",
+        "gateway",
+        "address6",
+        "netmask6",
+        "cidr6",
+        "gateway6",
+        "families",
+        "comments",
     ];
     for (key, value) in interface.iter().filter(|(key, _)| !plain.contains(&key.as_str())) {
         if parent(name).is_some() && key.starts_with("vlan-") {

@@ -20,6 +20,25 @@ pub(crate) struct Node {
     /// Those that are up.
     pub(crate) bridges: Vec<String>,
     /// None until somebody changes something.
-    #[serde(default, rename = "network")]
-    changed_network: Option<Network>,
+    #[serde(default)]
+    pub(crate) network: Option<Network>,
+}
+
+impl Node {
+    /// A process number that nobody had yet.
+    pub(crate) fn pid(&mut self) -> u32 {
+        self.next_pid += 13;
+        self.next_pid
+    }
+
+    /// Its network configuration.
+    pub(crate) fn network(&self) -> Network {
+        self.network.clone().unwrap_or_else(|| Network::new(&self.ip))
+    }
+
+    /// Its network configuration, to change it.
+    pub(crate) fn network_mut(&mut self) -> &mut Network {
+        let ip = &self.ip;
+        self.network.get_or_insert_with(|| Network::new(ip))
+    }
 }

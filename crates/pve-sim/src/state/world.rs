@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::chance::Chance;
 use super::cluster::Cluster;
 use super::contents::Contents;
+use super::firewall::{Firewall, key_of_guest};
 use super::guest::{Guest, GuestKind, Run};
 use super::node::Node;
 use super::orders::Orders;
 use super::pool::Pool;
+use super::sdn::Sdn;
 use super::storage::{Storage, Volumes};
 use super::task::{Pace, Task};
 use super::trouble::Trouble;
@@ -64,6 +66,11 @@ pub(crate) struct World {
     /// Runs are numbered through the life of a VMID, even if the VM is made anew.
     #[serde(default)]
     pub(crate) runs: BTreeMap<u32, u32>,
+    /// Firewalls by whose they are: `cluster`, `node/NAME`, `guest/VMID`, `vnet/NAME`.
+    #[serde(default)]
+    pub(crate) firewalls: BTreeMap<String, Firewall>,
+    #[serde(default)]
+    pub(crate) sdn: Sdn,
     #[serde(skip)]
     pub(crate) contents: Contents,
     #[serde(skip)]
@@ -381,6 +388,7 @@ impl World {
     pub(crate) fn forget(&mut self, vmid: u32) {
         self.guests.remove(&vmid);
         self.published.remove(&vmid);
+        self.firewalls.remove(&key_of_guest(vmid));
         for pool in self.pools.values_mut() {
             pool.vms.remove(&vmid);
         }

@@ -13,8 +13,6 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/nodes/{node}/status") => nodes::status,
         ("GET", "/version" | "/nodes/{node}/version") => nodes::version,
         ("GET", "/nodes/{node}/time") => nodes::time,
-        ("GET", "/nodes/{node}/network") => nodes::network,
-        ("GET", "/nodes/{node}/network/{iface}") => nodes::interface,
         ("GET", "/nodes/{node}/lxc") => |_, _| now(serde_json::json!([])),
         ("GET", "/nodes/{node}/tasks") => tasks::list,
         ("GET", "/nodes/{node}/tasks/{upid}") => |_, _| now(names("name", &["log", "status"])),

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::calls::{Call, Outcome, names, now};
-use crate::http::fail::Fail;
 use crate::perm::Who;
 use crate::state::World;
 use crate::state::node::Node;
@@ -126,50 +125,4 @@ pub(crate) fn status(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn time(world: &mut World, _: &Call<'_>) -> Outcome {
     now(json!({"time": world.seconds(), "localtime": world.seconds(), "timezone": "Etc/UTC"}))
-}
-
-fn interfaces(node: &Node) -> Vec<Value> {
-    let mut rows = vec![json!({
-        "iface": "eno1", "type": "eth", "active": 1, "exists": 1, "autostart": 1, "method": "manual",
-        "method6": "manual", "families": ["inet"], "priority": 3,
-    })];
-    for (at, bridge) in node.bridges.iter().enumerate() {
-        let mut row = json!({
-            "iface": bridge, "type": "bridge", "active": 1, "autostart": 1, "method": "manual", "method6": "manual",
-            "families": ["inet"], "priority": 4 + at, "bridge_ports": "", "bridge_stp": "off", "bridge_fd": "0",
-        });
-        if at == 0 {
-            row["method"] = json!("static");
-            row["address"] = json!(node.ip);
-            row["netmask"] = json!("24");
-            row["cidr"] = json!(format!("{}/24", node.ip));
-            row["bridge_ports"] = json!("eno1");
-        }
-        rows.push(row);
-    }
-    rows
-}
-
-pub(crate) fn network(world: &mut World, call: &Call<'_>) -> Outcome {
-    let Some(node) = world.node(call.node()) else { return now(json!([])) };
-    let wanted = call.get("type").map(|t| if t.starts_with("any_") || t == "include_sdn" { "bridge" } else { t });
-    let rows: Vec<Value> = interfaces(node)
-        .into_iter()
-        .filter(|row| wanted.is_none_or(|t| row["type"] == t))
-        .filter(|row| {
-            let path = format!("/sdn/zones/localnetwork/{}", row["iface"].as_str().unwrap_or_default());
-            world.may(call.who, &format!("/nodes/{}", node.name), "Sys.Audit")
-                || world.may(call.who, &path, "SDN.Audit")
-                || world.may(call.who, &path, "SDN.Use")
-        })
-        .collect();
-    now(Value::Array(rows))
-}
-
-pub(crate) fn interface(world: &mut World, call: &Call<'_>) -> Outcome {
-    let rows = world.node(call.node()).map(interfaces).unwrap_or_default();
-    match rows.into_iter().find(|row| row["iface"] == call.str("iface")) {
-        Some(row) => now(row),
-        None => Err(Fail::param("iface", "interface does not exist").into()),
-    }
 }

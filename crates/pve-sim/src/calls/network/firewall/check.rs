@@ -85,7 +85,8 @@ fn interface(rule: &Rule, place: &Place, wrong: &mut Wrong) {
             wrong.push(("type".to_owned(), "parameter -i not allowed for this rule type".to_owned()));
         }
         Place::Guest(_) => {
-            let number = name.strip_prefix("net").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+            let number =
+                name.strip_prefix("net").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
             if !number {
                 wrong.push(("iface".to_owned(), "value does not match the regex pattern 'net\\d+'".to_owned()));
             }
@@ -151,7 +152,13 @@ fn address(rule: &Rule, end: &str, sight: &Sight<'_>, version: &mut Option<u8>, 
         let name = bare.to_lowercase();
         let found = match sight.own.aliases.get(&name).or_else(|| sight.cluster.aliases.get(&name)) {
             None => return complain(format!("no such alias '{value}'")),
-            Some(alias) => if alias.cidr.contains(':') { 6 } else { 4 },
+            Some(alias) => {
+                if alias.cidr.contains(':') {
+                    6
+                } else {
+                    4
+                }
+            }
         };
         if let Err(text) = agree(Some(found)) {
             complain(text);

@@ -139,7 +139,10 @@ mod test {
         };
         assert_eq!(preferred("telnet"), Some("Telnet"));
         let (key, text) = conflict(&rule("dport", "24"), None).unwrap();
-        assert_eq!((key.as_str(), text.as_str()), ("dport", "parameter 'dport' already define in macro (value = '23')"));
+        assert_eq!(
+            (key.as_str(), text.as_str()),
+            ("dport", "parameter 'dport' already define in macro (value = '23')")
+        );
         assert_eq!(conflict(&rule("dport", "23"), None), None);
         assert_eq!(conflict(&rule("source", "10.0.0.1"), None), None);
     }

@@ -10,8 +10,7 @@ use crate::state::firewall::Firewall;
 fn add(rows: &mut Vec<Value>, firewall: &Firewall, scope: &str, wanted: Option<&str>) {
     let mut push = |kind: &str, sign: &str, name: &str, comment: Option<&String>| {
         if wanted.is_none_or(|w| w == kind) {
-            let mut row =
-                json!({"type": kind, "name": name, "ref": format!("{sign}{scope}/{name}"), "scope": scope});
+            let mut row = json!({"type": kind, "name": name, "ref": format!("{sign}{scope}/{name}"), "scope": scope});
             if let Some(comment) = comment {
                 row["comment"] = json!(comment);
             }

@@ -11,9 +11,8 @@ use crate::state::World;
 use crate::state::firewall::{Firewall, Rule, digest};
 
 /// What a rule can say.
-const PROPERTIES: [&str; 12] = [
-    "action", "comment", "dest", "dport", "enable", "icmp-type", "iface", "log", "macro", "proto", "source", "sport",
-];
+const PROPERTIES: [&str; 12] =
+    ["action", "comment", "dest", "dport", "enable", "icmp-type", "iface", "log", "macro", "proto", "source", "sport"];
 
 fn of(place: &Place, firewall: &Firewall) -> Result<Vec<Rule>, Fail> {
     let Place::Group(name) = place else { return Ok(firewall.rules.clone()) };
