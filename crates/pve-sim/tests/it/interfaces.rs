@@ -79,8 +79,8 @@ async fn bridges_show_to_those_who_may_use_them() {
     let form = [("userid", "guest@pve"), ("password", "secret-of-guest")];
     world.call_as(&root, "POST", "/access/users", &form).await.unwrap().data();
     let token =
-        world.call_as(&root, "POST", "/access/users/guest@pve/token/t", &[("privsep", "0")]).await.unwrap().data();
-    let header = format!("Authorization: PVEAPIToken=guest@pve!t={}\r\n", token["value"].as_str().unwrap());
+        world.call_as(&root, "POST", "/access/users/guest@pve/token/tok", &[("privsep", "0")]).await.unwrap().data();
+    let header = format!("Authorization: PVEAPIToken=guest@pve!tok={}\r\n", token["value"].as_str().unwrap());
     let rows = world.call_as(&header, "GET", NETWORK, &[]).await.unwrap().data();
     assert!(named(&rows, "eno1").is_some() && named(&rows, "vmbr0").is_none(), "{rows}");
     let form = [("path", "/sdn/zones/localnetwork/vmbr0"), ("users", "guest@pve"), ("roles", "PVESDNUser")];
