@@ -13,6 +13,7 @@ pub(crate) mod qemu;
 pub(crate) mod storage;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -119,6 +120,13 @@ pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
         _ => cluster::handler,
     };
     family(verb, path)
+}
+
+/// The handler of a method of the table, without looking at its path.
+pub(crate) fn handler_of(method: &Method) -> Option<Handler> {
+    static TABLE: OnceLock<Vec<Option<Handler>>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| Schema::get().methods.iter().map(|m| handler(&m.verb, &m.path)).collect());
+    table.get(method.number).copied().flatten()
 }
 
 /// A directory of names.

@@ -67,9 +67,8 @@ pub(crate) async fn request(
     let user = auth::claimed(&parts.headers);
     let client = parts.headers.get("user-agent").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let method = {
-        let segments = segments(&path);
-        let words: Vec<&str> = segments.iter().map(String::as_str).collect();
-        shared.schema.find(&verb, &words).map(|f| f.method)
+        let words: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+        shared.schema.lookup(&verb, &words)
     };
     let mut witness = Witness::default();
     let record = |status: u16, upid: Option<&str>, witness: &Witness| {
@@ -123,10 +122,6 @@ fn api_path(raw: &str) -> String {
     let rest = rest.split_once('/').map_or("", |(_, r)| r);
     let decoded = percent_decode_str(rest).decode_utf8_lossy();
     format!("/{}", decoded.split('/').filter(|s| !s.is_empty()).collect::<Vec<_>>().join("/"))
-}
-
-fn segments(path: &str) -> Vec<String> {
-    path.split('/').filter(|s| !s.is_empty()).map(str::to_owned).collect()
 }
 
 async fn answer(
@@ -268,8 +263,7 @@ async fn dispatch(
             Beside::Nothing,
         ));
     }
-    let owned = segments(path);
-    let words: Vec<&str> = owned.iter().map(String::as_str).collect();
+    let words: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let unknown = || Fail::exact(501, format!("Method '{verb} {path}' not implemented"));
     let Found { method, uri } = shared.schema.find(verb.as_str(), &words).ok_or_else(unknown)?;
     for (key, value) in &uri {
@@ -300,7 +294,7 @@ async fn dispatch(
     }
     let params = verify(shared.schema, method, &raw).map_err(Fail::params)?;
     // A method that is known but not simulated has been checked as far as the tables go.
-    let handler = calls::handler(&method.verb, &method.path).ok_or_else(unknown)?;
+    let handler = calls::handler_of(method).ok_or_else(unknown)?;
     let call = Call { schema: shared.schema, method, who: &who, params, file };
     if let Some(fail) = ordered.locked {
         pause(shared.scaled(LOCK_LIMIT)).await;

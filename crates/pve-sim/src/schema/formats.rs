@@ -3,7 +3,10 @@
 //! Promises the texts that Proxmox VE gives when a word does not fit its format. Formats that nobody
 //! needs yet accept everything.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 
 use regex_lite::Regex;
 
@@ -89,8 +92,17 @@ pub(crate) fn matches_whole(value: &str, pattern: &str) -> bool {
     matches(value, &format!("^(?:{pattern})$"))
 }
 
+thread_local! {
+    /// Patterns are few and come again and again.
+    static COMPILED: RefCell<HashMap<String, Option<Rc<Regex>>>> = RefCell::new(HashMap::new());
+}
+
 fn matches(value: &str, pattern: &str) -> bool {
-    Regex::new(pattern).is_ok_and(|re| re.is_match(value))
+    let compiled = COMPILED.with_borrow_mut(|all| match all.get(pattern) {
+        Some(known) => known.clone(),
+        None => all.entry(pattern.to_owned()).or_insert_with(|| Regex::new(pattern).ok().map(Rc::new)).clone(),
+    });
+    compiled.is_some_and(|re| re.is_match(value))
 }
 
 fn is_vmid(value: &str) -> bool {

@@ -8,6 +8,7 @@ pub(crate) mod addresses;
 mod formats;
 pub(crate) mod ports;
 mod propstring;
+mod routes;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -82,6 +83,7 @@ pub(crate) struct Method {
 pub(crate) struct Schema {
     pub(crate) methods: Vec<Method>,
     pub(crate) formats: BTreeMap<String, Vec<Param>>,
+    routes: routes::Routes,
 }
 
 /// What a path leads to.
@@ -124,41 +126,24 @@ impl Schema {
                 methods.push(method(methods.len(), line));
             }
         }
-        Self { methods, formats }
+        let mut routes = routes::Routes::default();
+        for method in &methods {
+            routes.add(&method.verb, &method.segments, method.number);
+        }
+        Self { methods, formats, routes }
     }
 
     /// The method behind a verb and a path; a literal segment wins over a placeholder, and the last
     /// placeholder of a storage content path, and of a network in a set, takes the slashes with it.
     pub(crate) fn find<'s>(&'s self, verb: &str, path: &[&str]) -> Option<Found<'s>> {
-        let mut best: Option<(usize, Found<'s>)> = None;
-        for method in self.methods.iter().filter(|m| m.verb == verb) {
-            if let Some((literals, uri)) = fits(&method.segments, path)
-                && best.as_ref().is_none_or(|(n, _)| literals > *n)
-            {
-                best = Some((literals, Found { method, uri }));
-            }
-        }
-        best.map(|(_, found)| found)
+        let method = self.lookup(verb, path)?;
+        Some(Found { method, uri: routes::placeholders(&method.segments, path) })
     }
-}
 
-fn fits(segments: &[String], path: &[&str]) -> Option<(usize, BTreeMap<String, String>)> {
-    let rest = segments.last().is_some_and(|s| s == "{volume}" || s == "{cidr}");
-    if path.len() < segments.len() || (path.len() > segments.len() && !rest) {
-        return None;
+    /// The same without the values of the placeholders.
+    pub(crate) fn lookup(&self, verb: &str, path: &[&str]) -> Option<&Method> {
+        self.methods.get(self.routes.find(verb, path)?)
     }
-    let (mut literals, mut uri) = (0, BTreeMap::new());
-    for (i, segment) in segments.iter().enumerate() {
-        if let Some(name) = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
-            let value = if rest && i + 1 == segments.len() { path[i..].join("/") } else { path[i].to_owned() };
-            uri.insert(name.to_owned(), value);
-        } else if segment == path[i] {
-            literals += 1;
-        } else {
-            return None;
-        }
-    }
-    Some((literals, uri))
 }
 
 fn method(number: usize, line: &str) -> Method {
