@@ -38,13 +38,21 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// It stands still.
+    pub(crate) fn frozen() -> Self {
+        Self { frozen: Some(true), ..Self::default() }
+    }
+}
+
 impl Clock {
     pub(crate) fn new(base: f64, rate: f64) -> Self {
         Self { base, since: Instant::now(), rate: sane(rate), frozen: false }
     }
 
     pub(crate) fn now(&self) -> f64 {
-        if self.frozen { self.base } else { self.base + self.since.elapsed().as_secs_f64() * self.rate }
+        let passed = if self.frozen { 0.0 } else { self.since.elapsed().as_secs_f64() * self.rate };
+        micro(self.base + passed)
     }
 
     /// At which rate waiting is done; a clock that stands still makes nobody wait for ever.
@@ -80,6 +88,11 @@ impl Clock {
     pub(crate) fn show(&self) -> Value {
         json!({"now": self.now(), "rate": self.rate, "frozen": self.frozen})
     }
+}
+
+/// A time in whole microseconds: such numbers survive being written as text and read again.
+pub(crate) fn micro(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
 }
 
 fn sane(rate: f64) -> f64 {

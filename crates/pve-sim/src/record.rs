@@ -29,6 +29,19 @@ pub(crate) struct Record {
     budgets: Vec<Budget>,
     /// How many calls have changed the world; see [`Record::number`].
     numbers: u64,
+    start: Start,
+}
+
+/// The state that the trace starts from.
+#[derive(Debug, Default)]
+pub(crate) enum Start {
+    /// That of the options.
+    #[default]
+    Origin,
+    /// This one, and the trace from this entry on.
+    Dump(Value, usize),
+    /// Nobody kept it.
+    Lost,
 }
 
 /// A call that has been answered, or was left without an answer (status 0).
@@ -80,9 +93,20 @@ impl Record {
     }
 
     /// Forgets counters and trace; budgets count anew.
-    pub(crate) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self, start: Start) {
         let budgets = std::mem::take(&mut self.budgets).into_iter().map(Budget::anew).collect();
-        *self = Self { budgets, numbers: self.numbers, ..Self::default() };
+        *self = Self { budgets, numbers: self.numbers, start, ..Self::default() };
+    }
+
+    /// From here on the trace starts from another state.
+    pub(crate) fn starts_from(&mut self, state: Value) {
+        self.start = Start::Dump(state, self.trace.len());
+    }
+
+    /// What the trace starts from, and its entries since.
+    pub(crate) fn recording(&self) -> (&Start, &[Value]) {
+        let from = if let Start::Dump(_, from) = &self.start { *from } else { 0 };
+        (&self.start, self.trace.get(from..).unwrap_or_default())
     }
 
     /// The number of a call that is being done; to be taken while the world is held, so that numbers are in its order.

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::latency::Latencies;
+use crate::options::Options;
 use crate::record::Record;
 use crate::schema::Schema;
 use crate::state::World;
@@ -26,6 +27,15 @@ pub(crate) struct Shared {
     /// Added to refused logins.
     pub(crate) login_delay: Duration,
     pub(crate) speed: f64,
+    pub(crate) origin: Origin,
+}
+
+/// What the world was made from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) options: Options,
+    pub(crate) fingerprint: String,
+    pub(crate) now: f64,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, micro};
 use crate::control;
 use crate::faults::Faults;
 use crate::http::{listener, tls};
@@ -18,7 +18,7 @@ use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::Record;
 use crate::schema::Schema;
-use crate::shared::{Shared, clock};
+use crate::shared::{Origin, Shared, clock};
 use crate::state::contents::Contents;
 use crate::state::{World, default_world};
 
@@ -46,7 +46,9 @@ impl Sim {
     /// Starts a simulator on loopback; when this returns it answers.
     pub async fn start(options: Options) -> anyhow::Result<Running> {
         let identity = tls::identity(&options.names)?;
-        let world = world(&options, &identity.fingerprint)?;
+        let origin =
+            Origin { options: options.clone(), fingerprint: identity.fingerprint.clone(), now: micro(clock()) };
+        let world = origin.world()?;
         let users = &world.access.users;
         let root_password = users.get("root@pam").and_then(|u| u.password.clone()).unwrap_or_default();
         let tokens = users
@@ -69,6 +71,7 @@ impl Sim {
             changed: tokio::sync::Notify::new(),
             login_delay: options.login_delay,
             speed: options.speed.max(0.001),
+            origin,
         });
         let api = TcpListener::bind(("127.0.0.1", options.port)).await.context("listen for the API")?;
         let door =
@@ -97,17 +100,20 @@ impl Sim {
     }
 }
 
-/// The world that the options ask for.
-fn world(options: &Options, fingerprint: &str) -> anyhow::Result<World> {
-    let Some(state) = &options.state else { return Ok(default_world::build(options, clock(), fingerprint)) };
-    let mut world = World::deserialize(state).context("read the state to start from")?;
-    world.contents = Contents::new(options.backing.clone());
-    for node in &mut world.nodes {
-        // Clients compare it with the certificate that they see.
-        fingerprint.clone_into(&mut node.fingerprint);
+impl Origin {
+    /// The world that the options ask for, the same each time.
+    pub(crate) fn world(&self) -> anyhow::Result<World> {
+        let options = &self.options;
+        let Some(state) = &options.state else { return Ok(default_world::build(options, self.now, &self.fingerprint)) };
+        let mut world = World::deserialize(state).context("read the state to start from")?;
+        world.contents = Contents::new(options.backing.clone());
+        for node in &mut world.nodes {
+            // Clients compare it with the certificate that they see.
+            self.fingerprint.clone_into(&mut node.fingerprint);
+        }
+        world.reindex();
+        Ok(world)
     }
-    world.reindex();
-    Ok(world)
 }
 
 /// Lets time pass in the world while nobody calls.

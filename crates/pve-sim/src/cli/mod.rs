@@ -32,7 +32,7 @@ With one that runs (its ready file, or --control / PVE_CONTROL_URL, says where):
   pve-sim fault add --method POST --path '*/clone' --nth 2 --then answer_lost
   pve-sim fault wait 1
   pve-sim clock --jump 3600
-  pve-sim trace > trace.json; pve-sim replay trace.json
+  pve-sim trace --whole > trace.json; pve-sim replay trace.json
   pve-sim schema                              the methods that are simulated (needs none that runs)";
 
 /// A simulated Proxmox VE on loopback: real HTTPS, answers of 9.2.
@@ -57,6 +57,8 @@ enum Command {
     State(world::State),
     /// Every call that changes something, in order
     Trace(world::Trace),
+    /// Do a trace again, from its start to the same end; the clock stands afterwards
+    Replay(world::Replay),
     /// What was called how often
     Counters(world::Counters),
     /// The clock: show it, make it faster, jump, stop
@@ -85,6 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(Command::Fault(command)) => return fault::run(command).await,
         Some(Command::State(state)) => world::state(state).await?,
         Some(Command::Trace(trace)) => world::trace(trace).await?,
+        Some(Command::Replay(replay)) => world::replay(replay).await?,
         Some(Command::Counters(counters)) => world::counters(counters).await?,
         Some(Command::Clock(clock)) => world::clock(clock).await?,
         Some(Command::Tick(tick)) => world::tick(tick).await?,

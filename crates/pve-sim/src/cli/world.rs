@@ -28,6 +28,17 @@ pub(super) enum State {
 pub(super) struct Trace {
     #[command(flatten)]
     door: Door,
+    /// With the state that it starts from, for `pve-sim replay`
+    #[arg(long)]
+    whole: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    door: Door,
+    /// What `pve-sim trace --whole` printed
+    file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -89,7 +100,12 @@ pub(super) async fn state(command: State) -> anyhow::Result<()> {
 }
 
 pub(super) async fn trace(args: Trace) -> anyhow::Result<()> {
-    print(&args.door.call("GET", "/sim/trace", None).await?)
+    let path = if args.whole { "/sim/recording" } else { "/sim/trace" };
+    print(&args.door.call("GET", path, None).await?)
+}
+
+pub(super) async fn replay(args: Replay) -> anyhow::Result<()> {
+    print(&args.door.call("POST", "/sim/replay", Some(&read(&args.file)?)).await?)
 }
 
 pub(super) async fn counters(args: Counters) -> anyhow::Result<()> {

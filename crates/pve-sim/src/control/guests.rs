@@ -70,6 +70,7 @@ pub(super) async fn off(State(shared): Door, Path(vmid): Path<u32>, Json(body): 
     }
     tracing::info!(vmid, run = %body.run, why = %body.why, "guest ended");
     world.powered_off(vmid);
+    shared.record().meddled(&format!("POST /sim/guests/{vmid}/off"), &Value::Null, world.now);
     shared.changed.notify_waiters();
     ok(Value::Null)
 }

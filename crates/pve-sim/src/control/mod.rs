@@ -5,6 +5,7 @@
 mod clock;
 mod faults;
 mod guests;
+mod replay;
 mod world;
 
 use std::sync::Arc;
@@ -36,9 +37,11 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, stop: Cancel
 fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/sim/state", get(world::state))
-        .route("/sim/load", post(world::load))
+        .route("/sim/load", post(world::load).layer(axum::extract::DefaultBodyLimit::disable()))
         .route("/sim/counters", get(world::counters).delete(world::reset))
         .route("/sim/trace", get(world::trace))
+        .route("/sim/recording", get(replay::recording).post(replay::start))
+        .route("/sim/replay", post(replay::replay).layer(axum::extract::DefaultBodyLimit::disable()))
         .route("/metrics", get(clock::metrics))
         .route("/sim/clock", get(clock::show).post(clock::set))
         .route("/sim/latencies", axum::routing::put(clock::latencies))

@@ -7,16 +7,19 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{Door, ok, refuse};
+use crate::record::Start;
 use crate::shared::Shared;
 use crate::state::World;
-use crate::state::storage::Volume;
 use crate::state::task::Task;
+
+/// Guests of a state that a reset keeps for the trace that starts with it.
+const KEPT: usize = 1000;
 
 /// The whole state.
 pub(super) async fn state(State(shared): Door) -> Response {
     let mut world = shared.world();
     world.advance(shared.now());
-    match serde_json::to_value(&*world) {
+    match world.dump() {
         Ok(value) => ok(value),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
@@ -24,7 +27,7 @@ pub(super) async fn state(State(shared): Door) -> Response {
 
 /// Replaces the state by one that was saved; the bytes of uploads and the attached program stay.
 pub(super) async fn load(State(shared): Door, Json(body): Json<Value>) -> Response {
-    let loaded: World = match serde_json::from_value(body) {
+    let loaded = match World::restore(&body) {
         Ok(world) => world,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
@@ -32,7 +35,7 @@ pub(super) async fn load(State(shared): Door, Json(body): Json<Value>) -> Respon
     let old = std::mem::replace(&mut *world, loaded);
     world.contents = old.contents;
     world.hook = old.hook;
-    world.reindex();
+    shared.record().starts_from(body);
     // Time goes on where it was when the state was saved.
     shared.clock().show_time(world.now);
     shared.changed.notify_waiters();
@@ -45,7 +48,14 @@ pub(super) async fn counters(State(shared): Door) -> Response {
 
 /// Forgets counters and trace.
 pub(super) async fn reset(State(shared): Door) -> Response {
-    shared.record().reset();
+    let mut world = shared.world();
+    world.advance(shared.now());
+    // A large state isn't kept unasked: POST /sim/recording does.
+    let start = match world.dump() {
+        Ok(state) if world.guests.len() <= KEPT => Start::Dump(state, 0),
+        _ => Start::Lost,
+    };
+    shared.record().reset(start);
     ok(Value::Null)
 }
 
@@ -55,71 +65,70 @@ pub(super) async fn trace(State(shared): Door) -> Response {
 
 /// The statistics daemon makes its round now.
 pub(super) async fn tick(State(shared): Door) -> Response {
-    let mut world = shared.world();
-    world.advance(shared.now());
-    world.publish();
-    ok(Value::Null)
+    meddle(&shared, "POST /sim/tick", "", |world| {
+        world.publish();
+        true
+    })
 }
 
 /// A task does its next piece now.
 pub(super) async fn step(State(shared): Door, Path(upid): Path<String>) -> Response {
-    hurry(&shared, &upid, 1)
+    hurry(&shared, &upid, "step")
 }
 
 /// A task does all its pieces now; one that waits for a guest goes on waiting.
 pub(super) async fn finish(State(shared): Door, Path(upid): Path<String>) -> Response {
-    hurry(&shared, &upid, 10)
+    hurry(&shared, &upid, "finish")
 }
 
-fn hurry(shared: &Shared, upid: &str, pieces: u32) -> Response {
-    let mut world = shared.world();
-    world.advance(shared.now());
-    for _ in 0..pieces {
-        let now = world.now;
-        match world.tasks.get(upid) {
-            None => return refuse(StatusCode::NOT_FOUND, "no such task"),
-            Some(task) if task.running() => world.schedule(upid, now),
-            Some(_) => break,
-        }
-        world.advance(now);
+fn hurry(shared: &Shared, upid: &str, what: &str) -> Response {
+    let done = meddle(shared, &format!("POST /sim/tasks/{upid}/{what}"), "no such task", |world| {
+        world.hurry(upid, pieces(what))
+    });
+    if !done.status().is_success() {
+        return done;
     }
-    shared.changed.notify_waiters();
-    ok(json!({"running": world.tasks.get(upid).is_some_and(Task::running)}))
+    ok(json!({"running": shared.world().tasks.get(upid).is_some_and(Task::running)}))
+}
+
+/// How many pieces of a task are done.
+fn pieces(what: &str) -> u32 {
+    if what == "step" { 1 } else { 10 }
 }
 
 /// The VM is gone, with its disks, as if somebody else had destroyed it.
 pub(super) async fn destroy(State(shared): Door, Path(vmid): Path<u32>) -> Response {
-    let mut world = shared.world();
-    world.advance(shared.now());
-    let Some(guest) = world.guests.get(&vmid) else {
-        return refuse(StatusCode::NOT_FOUND, "no such VM");
-    };
-    let sid = format!("{}:{vmid}", guest.kind.ha());
-    let (node, running) = (guest.node.clone(), guest.run.as_ref().map(|r| r.id.clone()));
-    if let Some(run) = running {
-        world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
-    }
-    let owned: Vec<String> = world.volumes.iter().filter(|v| v.vmid == Some(vmid)).map(Volume::volid).collect();
-    for volid in owned {
-        world.volumes.remove(&volid, &node);
-    }
-    world.cluster.ha.remove(&sid);
-    world.forget(vmid);
-    shared.changed.notify_waiters();
-    ok(Value::Null)
+    meddle(&shared, &format!("POST /sim/vms/{vmid}/destroy"), "no such VM", |world| world.vanish(vmid))
 }
 
 /// The VM's process dies.
 pub(super) async fn power_off(State(shared): Door, Path(vmid): Path<u32>) -> Response {
-    let mut world = shared.world();
-    world.advance(shared.now());
-    let Some(run) = world.guests.get(&vmid).and_then(|g| g.run.as_ref()).map(|r| r.id.clone()) else {
-        return refuse(StatusCode::NOT_FOUND, "no such VM, or it is off");
+    let what = format!("POST /sim/vms/{vmid}/power-off");
+    meddle(&shared, &what, "no such VM, or it is off", |world| world.power_cut(vmid))
+}
+
+/// Does again what the trace says that the control door did.
+pub(super) fn again(world: &mut World, door: &str) -> Result<(), String> {
+    let words: Vec<&str> = door.split('/').collect();
+    let done = match words.as_slice() {
+        ["POST ", "sim", "tick"] => {
+            world.publish();
+            true
+        }
+        // Time has passed by what follows.
+        ["POST ", "sim", "clock"] => true,
+        ["POST ", "sim", "tasks", upid, what] => world.hurry(upid, pieces(what)),
+        ["POST ", "sim", "vms", vmid, "destroy"] => vmid.parse().is_ok_and(|vmid| world.vanish(vmid)),
+        ["POST ", "sim", "vms" | "guests", vmid, "power-off" | "off"] => {
+            vmid.parse().is_ok_and(|vmid| world.power_cut(vmid))
+        }
+        ["POST ", "sim", "nodes", node, "down"] => world.node_down(node),
+        ["POST ", "sim", "nodes", node, "up"] => world.node_up(node),
+        ["POST ", "sim", "storages", storage, "full"] => world.storage_full(storage),
+        ["POST ", "sim", "storages", storage, "free"] => world.storage_freed(storage),
+        _ => false,
     };
-    world.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
-    world.powered_off(vmid);
-    shared.changed.notify_waiters();
-    ok(Value::Null)
+    if done { Ok(()) } else { Err(format!("`{door}` cannot be done again")) }
 }
 
 /// The node loses its power, and with it its VMs.

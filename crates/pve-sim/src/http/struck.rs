@@ -10,11 +10,10 @@ use super::envelope::{self, Body};
 use super::fail::Fail;
 use super::serve::Dropped;
 use crate::clock::Setting;
-use crate::faults::{Down, Fired, Then};
+use crate::faults::{Fired, Then};
 use crate::record::Witness;
 use crate::shared::{Shared, pause};
-use crate::state::orders::Orders;
-use crate::state::trouble::Planned;
+use crate::state::orders::{Orders, locks_itself, no_lock};
 
 /// What becomes of a call.
 pub(super) enum Before {
@@ -57,69 +56,38 @@ pub(super) async fn before(
             }
             Then::Delay(milliseconds) => pause(Duration::from_millis(*milliseconds)).await,
             Then::Duplicate => ordered.twice = true,
-            Then::TaskFails(text) => ordered.orders.task_fails = Some(text.clone()),
-            Then::PlugFails(text) => ordered.orders.plug_fails = Some(text.clone()),
-            Then::UnplugRefused => ordered.orders.unplug_refused = true,
-            Then::LockHeld => {
-                let text = format!("can't lock file '{}' - got timeout", lock_file(path));
-                // Workers take locks for themselves; all else takes them before it answers.
-                if verb == "PUT" || path.ends_with("/config") {
-                    ordered.locked = Some(Fail::die(text));
-                } else {
-                    ordered.orders.task_fails = Some(text);
-                }
-            }
+            Then::LockHeld if locks_itself(verb, path) => ordered.locked = Some(Fail::die(no_lock(path))),
             Then::NodeDown(_) | Then::StorageFull(_) | Then::StaleResources(_) | Then::ClockJump(_) => {
                 shake(shared, &fault.then);
             }
-            Then::AnswerLost | Then::Hold | Then::Status(_) => {}
+            // Orders for what is done, or about the answer.
+            Then::TaskFails(_)
+            | Then::PlugFails(_)
+            | Then::UnplugRefused
+            | Then::LockHeld
+            | Then::AnswerLost
+            | Then::Hold
+            | Then::Status(_) => {}
         }
     }
+    let thens: Vec<Then> = fired.iter().map(|f| f.then.clone()).collect();
+    ordered.orders = Orders::of(&thens, verb, path);
     Before::Go(ordered)
 }
 
-/// Faults that change the world; false if they name what isn't there.
-pub(crate) fn shake(shared: &Shared, then: &Then) -> bool {
+/// Faults that change the world.
+fn shake(shared: &Shared, then: &Then) {
     let mut world = shared.world();
     world.advance(shared.now());
-    let now = world.now;
-    let done = match then {
-        Then::NodeDown(Down::Now(node)) => world.node_down(node),
-        Then::NodeDown(Down::Later { node, after }) => {
-            world.trouble.plan(now + after.max(0.0), Planned::NodeDown(node.clone()));
-            world.node(node).is_some()
-        }
-        Then::StorageFull(storage) => world.storage_full(storage),
-        Then::StaleResources(seconds) => {
-            world.next_tick = world.next_tick.max(now + seconds);
-            true
-        }
-        Then::ClockJump(seconds) => {
-            let jumped = shared.clock().set(&Setting::jump(*seconds)).is_ok();
-            world.advance(shared.now());
-            jumped
-        }
-        _ => false,
-    };
-    shared.record().meddled("fault", &json!(then), now);
+    shared.record().meddled("fault", &json!(then), world.now);
+    if let Then::ClockJump(seconds) = then
+        && shared.clock().set(&Setting::jump(*seconds)).is_err()
+    {
+        tracing::warn!(seconds, "the clock can't jump so far");
+    }
+    world.suffer(then);
+    world.advance(shared.now());
     shared.changed.notify_waiters();
-    done
-}
-
-/// The file that calls for this path lock.
-fn lock_file(path: &str) -> String {
-    let words: Vec<&str> = path.split('/').filter(|w| !w.is_empty()).collect();
-    let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1));
-    if let Some(vmid) = after("qemu") {
-        return format!("/var/lock/qemu-server/lock-{vmid}.conf");
-    }
-    if let Some(vmid) = after("lxc") {
-        return format!("/run/lock/lxc/pve-config-{vmid}.lock");
-    }
-    match after("storage") {
-        Some(storage) => format!("/var/lock/pve-manager/pve-storage-{storage}"),
-        None => "/var/lock/pve-manager/pve-cluster".to_owned(),
-    }
 }
 
 /// The faults that eat an answer which is there.
@@ -141,16 +109,4 @@ pub(super) async fn withhold(fired: Vec<Fired>) -> Result<Option<Response<Body>>
         }
     }
     Ok(None)
-}
-
-#[cfg(test)]
-mod test {
-    use super::*;
-
-    #[test]
-    fn a_lock_file_is_that_of_the_guest_or_the_storage_in_the_path() {
-        assert_eq!(lock_file("/nodes/n/qemu/104/config"), "/var/lock/qemu-server/lock-104.conf");
-        assert_eq!(lock_file("/nodes/n/lxc/7/config"), "/run/lock/lxc/pve-config-7.lock");
-        assert_eq!(lock_file("/nodes/n/storage/big/content"), "/var/lock/pve-manager/pve-storage-big");
-    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 pub(crate) mod contents;
 pub(crate) mod default_world;
 pub(crate) mod drive;
+mod dump;
 pub(crate) mod firewall;
 pub(crate) mod guest;
 pub(crate) mod interfaces;

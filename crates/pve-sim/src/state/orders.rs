@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::faults::Then;
+
 /// Orders; none by default. While a handler or the step of a task runs they are in [`super::World::orders`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -15,7 +17,60 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
+    /// What these faults order for a call.
+    pub(crate) fn of(faults: &[Then], verb: &str, path: &str) -> Self {
+        let mut orders = Self::default();
+        for fault in faults {
+            match fault {
+                Then::TaskFails(text) => orders.task_fails = Some(text.clone()),
+                Then::PlugFails(text) => orders.plug_fails = Some(text.clone()),
+                Then::UnplugRefused => orders.unplug_refused = true,
+                Then::LockHeld if !locks_itself(verb, path) => orders.task_fails = Some(no_lock(path)),
+                _ => {}
+            }
+        }
+        orders
+    }
+
     pub(crate) fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Whether the call takes its lock before it answers; else the worker does that it starts.
+pub(crate) fn locks_itself(verb: &str, path: &str) -> bool {
+    verb == "PUT" || path.ends_with("/config")
+}
+
+/// What somebody says who did not get the lock.
+pub(crate) fn no_lock(path: &str) -> String {
+    format!("can't lock file '{}' - got timeout", lock_file(path))
+}
+
+/// The file that calls for this path lock.
+fn lock_file(path: &str) -> String {
+    let words: Vec<&str> = path.split('/').filter(|w| !w.is_empty()).collect();
+    let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1));
+    if let Some(vmid) = after("qemu") {
+        return format!("/var/lock/qemu-server/lock-{vmid}.conf");
+    }
+    if let Some(vmid) = after("lxc") {
+        return format!("/run/lock/lxc/pve-config-{vmid}.lock");
+    }
+    match after("storage") {
+        Some(storage) => format!("/var/lock/pve-manager/pve-storage-{storage}"),
+        None => "/var/lock/pve-manager/pve-cluster".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_is_that_of_the_guest_or_the_storage_in_the_path() {
+        assert_eq!(lock_file("/nodes/n/qemu/104/config"), "/var/lock/qemu-server/lock-104.conf");
+        assert_eq!(lock_file("/nodes/n/lxc/7/config"), "/run/lock/lxc/pve-config-7.lock");
+        assert_eq!(lock_file("/nodes/n/storage/big/content"), "/var/lock/pve-manager/pve-storage-big");
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::storage::Volume;
 use super::world::World;
+use crate::faults::{Down, Then};
 
 /// What is wrong, and what will be.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -48,6 +50,65 @@ impl World {
                 self.node_down(&node);
             }
         }
+    }
+
+    /// What a fault does to the world itself; one that names what isn't there does nothing.
+    pub(crate) fn suffer(&mut self, then: &Then) {
+        match then {
+            Then::NodeDown(Down::Now(node)) => {
+                self.node_down(node);
+            }
+            Then::NodeDown(Down::Later { node, after }) => {
+                let at = self.now + after.max(0.0);
+                self.trouble.plan(at, Planned::NodeDown(node.clone()));
+            }
+            Then::StorageFull(storage) => {
+                self.storage_full(storage);
+            }
+            Then::StaleResources(seconds) => self.next_tick = self.next_tick.max(self.now + seconds),
+            _ => {}
+        }
+    }
+
+    /// A task does so many of its pieces now; false if there is no such task.
+    pub(crate) fn hurry(&mut self, upid: &str, pieces: u32) -> bool {
+        for _ in 0..pieces {
+            let now = self.now;
+            match self.tasks.get(upid) {
+                None => return false,
+                Some(task) if task.running() => self.schedule(upid, now),
+                Some(_) => break,
+            }
+            self.advance(now);
+        }
+        true
+    }
+
+    /// The guest is gone, with its disks, as if somebody else had destroyed it; false if there is no such guest.
+    pub(crate) fn vanish(&mut self, vmid: u32) -> bool {
+        let Some(guest) = self.guests.get(&vmid) else { return false };
+        let sid = format!("{}:{vmid}", guest.kind.ha());
+        let (node, running) = (guest.node.clone(), guest.run.as_ref().map(|r| r.id.clone()));
+        if let Some(run) = running {
+            self.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
+        }
+        let owned: Vec<String> = self.volumes.iter().filter(|v| v.vmid == Some(vmid)).map(Volume::volid).collect();
+        for volid in owned {
+            self.volumes.remove(&volid, &node);
+        }
+        self.cluster.ha.remove(&sid);
+        self.forget(vmid);
+        true
+    }
+
+    /// The guest's process dies; false if there is none.
+    pub(crate) fn power_cut(&mut self, vmid: u32) -> bool {
+        let Some(run) = self.guests.get(&vmid).and_then(|g| g.run.as_ref()).map(|r| r.id.clone()) else {
+            return false;
+        };
+        self.hook.send(&json!({"event": "power-off", "vmid": vmid, "run": run}));
+        self.powered_off(vmid);
+        true
     }
 
     /// The node loses its power, and with it its guests; false if there is no such node.

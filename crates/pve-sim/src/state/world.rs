@@ -16,6 +16,7 @@ use super::sdn::Sdn;
 use super::storage::{Storage, Volumes};
 use super::task::{Pace, Task};
 use super::trouble::Trouble;
+use crate::clock::micro;
 use crate::hook::Hook;
 use crate::http::fail::Fail;
 use crate::jobs::{self, Job, Next};
@@ -209,7 +210,7 @@ impl World {
             endtime: None,
             exit: None,
             job: Some(job),
-            due: self.now + after,
+            due: micro(self.now + after),
             fails: self.orders.task_fails.take(),
             orders: std::mem::take(&mut self.orders),
             order: self.task_count,
@@ -234,7 +235,8 @@ impl World {
         let until = self.now.max(until);
         let round = self.tick.max(0.001);
         // Of very many rounds that nobody saw only the last matter.
-        self.next_tick = self.next_tick.max(until - round * 1000.0);
+        let unseen = ((until - self.next_tick) / round - 1000.0).floor().max(0.0);
+        self.next_tick += unseen * round;
         while self.next_due() <= until {
             let next = self.next_due();
             self.now = self.now.max(next);
@@ -259,6 +261,7 @@ impl World {
     /// Makes a task's next step due at another time.
     pub(crate) fn schedule(&mut self, upid: &str, due: f64) {
         let Some(task) = self.tasks.get_mut(upid) else { return };
+        let due = micro(due);
         self.queue.remove(&at(task.due, task.order));
         task.due = due;
         if task.job.is_some() {

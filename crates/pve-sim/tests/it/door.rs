@@ -102,3 +102,54 @@ async fn a_crowd_is_spread_over_the_nodes_and_most_of_it_runs() {
     assert_eq!(rows.iter().filter(|r| r["node"] == "pve2").count(), 10);
     assert_eq!(rows.iter().filter(|r| r["status"] == "running").count(), 24);
 }
+
+#[tokio::test]
+async fn a_dump_that_is_loaded_is_dumped_the_same() {
+    let world = World::start(Options { vms: 7, ..Options::default() }).await;
+    world.cloned("200").await;
+    world.call("POST", "/nodes/pve1/qemu/9000/clone", &[("newid", "201"), ("pool", "kubernetes")]).await.data();
+    world.door("POST", "/sim/clock", r#"{"frozen": true}"#).await;
+    let saved = world.door("GET", "/sim/state", "").await.1;
+    let other = World::start(Options { seed: 99, ..Options::default() }).await;
+    other.door("POST", "/sim/clock", r#"{"frozen": true}"#).await;
+    assert_eq!(other.door("POST", "/sim/load", &saved.to_string()).await.0, 200);
+    assert_eq!(other.door("GET", "/sim/state", "").await.1, saved);
+    let third = World::start(Options { state: Some(saved.clone()), ..Options::default() }).await;
+    let again = third.door("GET", "/sim/state", "").await.1;
+    assert_eq!((&again["guests"], &again["access"]), (&saved["guests"], &saved["access"]));
+}
+
+#[tokio::test]
+async fn a_trace_done_again_ends_in_the_same_state() {
+    let world = World::start(Options { vms: 3, ..Options::default() }).await;
+    for rule in [
+        r#"{"match": {"path": "*/9000/clone"}, "nth": 2, "then": {"task_fails": "no space"}}"#,
+        r#"{"match": {"path": "*/start"}, "then": "duplicate"}"#,
+        r#"{"match": {"path": "*/config"}, "nth": 2, "then": "answer_lost"}"#,
+        r#"{"match": {"path": "*/stop"}, "then": {"node_down": {"node": "pve3", "after": 2}}}"#,
+    ] {
+        assert_eq!(world.door("POST", "/sim/faults", rule).await.0, 200);
+    }
+    world.cloned("200").await;
+    world.task("POST", "/nodes/pve1/qemu/9000/clone", &[("newid", "201"), ("pool", "kubernetes")]).await;
+    world.task("POST", "/nodes/pve1/qemu/200/status/start", &[]).await;
+    for tags in ["one", "two"] {
+        let form = [("tags", tags)];
+        world.call_as(&world.token(), "PUT", "/nodes/pve1/qemu/200/config", &form).await;
+    }
+    world.task("POST", "/nodes/pve1/qemu/200/status/stop", &[]).await;
+    world.door("POST", "/sim/vms/100/power-off", "").await;
+    world.door("POST", "/sim/clock", r#"{"jump": 40}"#).await;
+    world.call("POST", "/nodes/pve1/qemu/9000/clone", &[("newid", "202"), ("pool", "kubernetes")]).await.data();
+    world.door("POST", "/sim/clock", r#"{"frozen": true}"#).await;
+    let (_, recording) = world.door("GET", "/sim/recording", "").await;
+    let (_, end) = world.door("GET", "/sim/state", "").await;
+    assert_eq!(end["guests"]["200"]["config"]["tags"], "two");
+    let other = World::start(Options { seed: 5, ..Options::default() }).await;
+    let (status, answer) = other.door("POST", "/sim/replay", &recording.to_string()).await;
+    assert_eq!((status, &answer["differences"]), (200, &json!([])), "{answer}");
+    let (_, again) = other.door("GET", "/sim/state", "").await;
+    for key in end.as_object().unwrap().keys() {
+        assert_eq!(again[key], end[key], "{key}");
+    }
+}
