@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     poll_busy: f64,
     /// Seconds between readings of tasks under way.
-    #[arg(long, default_value_t = 0.5, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 0.25, value_name = "SECONDS")]
     poll_tasks: f64,
 }
 

@@ -47,7 +47,7 @@ impl Default for PollerOptions {
             // Proxmox itself gathers what it shows every ten seconds.
             idle: Duration::from_secs(10),
             busy: Duration::from_secs(1),
-            tasks: Duration::from_millis(500),
+            tasks: Duration::from_millis(250),
         }
     }
 }
