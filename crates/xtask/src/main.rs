@@ -3,6 +3,7 @@
 mod architecture;
 mod bench;
 mod generate;
+mod golden;
 mod lab;
 mod test;
 mod tools;
@@ -26,6 +27,7 @@ enum Task {
     #[command(name = "gen")]
     Generate(generate::Args),
     Test(test::Args),
+    Golden(golden::Args),
     Bench(bench::Args),
     Architecture(architecture::Args),
     Tools(tools::Args),
@@ -51,6 +53,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Architecture(args) => architecture::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Golden(args) => golden::run(&args),
         Task::Tools(args) => tools::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Enter(args) => lab::enter(&args),

@@ -1,0 +1,255 @@
+//! Guests that were there before the transcript began, as far as it shows them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::fixture::Fixture;
+use super::seen::Seen;
+use super::server::NODE;
+use super::{Call, Plan};
+
+/// A guest that was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Guest {
+    pub(super) kind: &'static str,
+    pub(super) config: BTreeMap<String, String>,
+    pub(super) running: bool,
+    /// It was running, and its agent answered.
+    pub(super) agent: bool,
+    /// Snapshots, oldest first: name, description.
+    pub(super) snapshots: Vec<(String, String)>,
+}
+
+/// What is known of one number before anything made a guest of it.
+#[derive(Debug, Default)]
+struct Known {
+    kind: Option<&'static str>,
+    exists: bool,
+    absent: bool,
+    made: bool,
+    config: Option<BTreeMap<String, String>>,
+    status: Option<Value>,
+    running: Option<bool>,
+    agent: Option<bool>,
+    /// Set or deleted since the beginning, so that a later reading doesn't tell how it began.
+    touched: BTreeSet<String>,
+    started: bool,
+    snapshots: Vec<(String, String)>,
+    snapshotted: bool,
+}
+
+fn text(v: &Value) -> String {
+    v.as_str().map_or_else(|| v.to_string(), str::to_owned)
+}
+
+impl Known {
+    /// Takes what one exchange with the guest tells.
+    fn learn(&mut self, kind: &'static str, below: &[String], one: &Seen) {
+        let refusal = one.refusal();
+        let mine = refusal.contains("does not exist") && refusal.contains("Configuration file");
+        if mine && !self.exists {
+            self.absent = true;
+        }
+        if self.made || self.absent {
+            return;
+        }
+        let below: Vec<&str> = below.iter().map(String::as_str).collect();
+        if refusal.contains("is running") || refusal.contains("already running") {
+            self.exists = true;
+            self.running.get_or_insert(true);
+        }
+        if refusal.ends_with("not running") {
+            self.exists = true;
+            self.running.get_or_insert(false);
+        }
+        if !matches!(one.status, 401 | 403 | 400 | 501 | 595 | 596) && (one.ok() || one.exit.is_some() || refusal.contains("VM is locked")) {
+            self.exists = true;
+            self.kind.get_or_insert(kind);
+        }
+        if one.ok() {
+            self.answered(&below, one);
+        }
+    }
+
+    fn answered(&mut self, below: &[&str], one: &Seen) {
+        match (one.method.as_str(), below) {
+            ("GET", ["config"]) if one.data.is_object() && !one.query.contains_key("snapshot") => {
+                if self.config.is_none() {
+                    self.config = Some(self.before(&one.data));
+                }
+            }
+            ("GET", ["status", "current"]) => {
+                if !self.started {
+                    self.running.get_or_insert(one.data["status"] == "running");
+                }
+                self.status.get_or_insert_with(|| one.data.clone());
+            }
+            ("GET", ["snapshot"]) if !self.snapshotted => {
+                self.snapshotted = true;
+                let all = one.data.as_array().cloned().unwrap_or_default();
+                let named = all.iter().filter(|s| s["name"] != "current" && s["name"].is_string());
+                let mut named: Vec<_> = named.map(|s| (s["snaptime"].as_i64(), text(&s["name"]), text(&s["description"]))).collect();
+                named.sort();
+                self.snapshots = named.into_iter().map(|(_, name, text)| (name, text)).collect();
+            }
+            ("POST", ["snapshot"]) => self.snapshotted = true,
+            (_, ["agent", "ping"]) | ("GET", ["agent", ..]) if below.len() > 1 => {
+                self.agent.get_or_insert(true);
+                if !self.started {
+                    self.running.get_or_insert(true);
+                }
+            }
+            ("PUT" | "POST", ["config"]) => {
+                let deleted = one.form.get("delete").into_iter().flat_map(|d| d.split([',', ';', ' ']));
+                let keys: Vec<String> = one.form.keys().cloned().chain(deleted.map(str::to_owned)).collect();
+                self.touched.extend(keys);
+            }
+            ("POST", ["template"]) => {
+                self.touched.insert("template".to_owned());
+            }
+            ("POST", ["status", "start" | "stop" | "shutdown"]) => {
+                if *below.last().unwrap_or(&"") == "start" && one.done() {
+                    self.running.get_or_insert(false);
+                }
+                self.started = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// A configuration as it was before what the transcript did to it.
+    fn before(&self, data: &Value) -> BTreeMap<String, String> {
+        let templated = self.touched.contains("template");
+        let all = data.as_object().into_iter().flatten();
+        let kept = all.filter(|(k, _)| k.as_str() != "digest" && !self.touched.contains(*k));
+        let plain = |v: &Value| if templated { text(v).replace("/base-", "/vm-") } else { text(v) };
+        kept.map(|(k, v)| (k.clone(), plain(v))).collect()
+    }
+
+    fn guest(self, vmid: u32) -> Option<Guest> {
+        if !self.exists && self.config.is_none() && self.status.is_none() {
+            return None;
+        }
+        let kind = self.kind.unwrap_or("qemu");
+        let config = self.config.unwrap_or_else(|| guessed(kind, vmid, self.status.as_ref()));
+        let agent = self.agent.unwrap_or(false);
+        Some(Guest { kind, config, running: self.running.unwrap_or(false), agent, snapshots: self.snapshots })
+    }
+}
+
+/// A configuration that fits what lists and states tell.
+fn guessed(kind: &str, vmid: u32, status: Option<&Value>) -> BTreeMap<String, String> {
+    let mut config = BTreeMap::new();
+    let mut set = |k: &str, v: String| {
+        config.insert(k.to_owned(), v);
+    };
+    let empty = json!({});
+    let status = status.unwrap_or(&empty);
+    let mib = status["maxmem"].as_u64().unwrap_or(128 << 20) >> 20;
+    set("memory", mib.to_string());
+    set("cores", status["cpus"].as_u64().unwrap_or(1).to_string());
+    let gib = (status["maxdisk"].as_u64().unwrap_or(1 << 30) >> 30).max(1);
+    let name = status["name"].as_str().filter(|n| *n != format!("VM {vmid}"));
+    if let Some(tags) = status["tags"].as_str() {
+        set("tags", tags.to_owned());
+    }
+    if let Some(lock) = status["lock"].as_str() {
+        set("lock", lock.to_owned());
+    }
+    if kind == "lxc" {
+        set("hostname", name.map_or_else(|| format!("CT{vmid}"), str::to_owned));
+        set("rootfs", format!("data:{vmid}/vm-{vmid}-disk-0.raw,size={gib}G"));
+        set("arch", "amd64".to_owned());
+        set("ostype", "debian".to_owned());
+        set("swap", "512".to_owned());
+        return config;
+    }
+    if let Some(name) = name {
+        set("name", name.to_owned());
+    }
+    set("scsi0", format!("data:{vmid}/vm-{vmid}-disk-0.raw,size={gib}G"));
+    set("scsihw", "virtio-scsi-single".to_owned());
+    set("boot", "order=scsi0".to_owned());
+    set("net0", format!("virtio=BC:24:11:00:{:02X}:{:02X},bridge=vmbr0", (vmid >> 8) & 0xff, vmid & 0xff));
+    set("smbios1", format!("uuid=00000000-0000-4000-8000-{vmid:012}"));
+    set("vmgenid", format!("00000000-0000-4000-9000-{vmid:012}"));
+    set("meta", "creation-qemu=10.0.13,ctime=1795460000".to_owned());
+    if status["agent"] == json!(1) {
+        set("agent", "1".to_owned());
+    }
+    if status["serial"] == json!(1) {
+        set("serial0", "socket".to_owned());
+    }
+    if status["template"] == json!(1) {
+        set("template", "1".to_owned());
+    }
+    config
+}
+
+/// The number that a call makes a guest of.
+fn made(one: &Seen) -> Option<u32> {
+    if !one.is("POST") || !one.done() {
+        return None;
+    }
+    let rest: Vec<&str> = one.on_node()?.iter().map(String::as_str).collect();
+    let key = match rest.as_slice() {
+        ["qemu" | "lxc"] => "vmid",
+        ["qemu" | "lxc", _, "clone"] => "newid",
+        _ => return None,
+    };
+    one.form.get(key)?.parse().ok()
+}
+
+/// The guests that were there.
+pub(super) fn found(seen: &[Seen], fixture: &Fixture) -> BTreeMap<u32, Guest> {
+    let mut known: BTreeMap<u32, Known> = BTreeMap::new();
+    for one in seen {
+        if let Some(vmid) = made(one) {
+            let number = known.entry(vmid).or_default();
+            number.made = true;
+        }
+        if let Some((kind, vmid, below)) = one.guest() {
+            let kind = if kind == "lxc" { "lxc" } else { "qemu" };
+            known.entry(vmid).or_default().learn(kind, below, one);
+            if one.is("DELETE") && below.is_empty() && one.done() {
+                // What comes later under this number is another guest.
+                known.entry(vmid).or_default().made = true;
+            }
+        }
+    }
+    let mut guests: BTreeMap<u32, Guest> =
+        known.into_iter().filter_map(|(vmid, k)| k.guest(vmid).map(|g| (vmid, g))).collect();
+    fixture.guests(&mut guests);
+    guests
+}
+
+/// Puts them into the plan: configurations into the state, the rest as calls.
+pub(super) fn add(plan: &mut Plan, guests: &BTreeMap<u32, Guest>) {
+    for (vmid, guest) in guests {
+        plan.state["guests"][vmid.to_string()] =
+            json!({"vmid": vmid, "node": NODE, "kind": guest.kind, "config": guest.config});
+        let base = format!("/nodes/{NODE}/{}/{vmid}", guest.kind);
+        for (name, text) in &guest.snapshots {
+            plan.setup.push(Call::new("POST", &format!("{base}/snapshot"), &[("snapname", name), ("description", text)]));
+        }
+        if guest.running {
+            plan.setup.push(Call::new("POST", &format!("{base}/status/start"), &[]));
+        }
+    }
+}
+
+/// Whether an agent answers after the transcript itself has started its guest.
+pub(super) fn agent_comes_up(seen: &[Seen]) -> bool {
+    let mut started = BTreeSet::new();
+    seen.iter().any(|one| match one.guest() {
+        Some((_, vmid, [status, start])) if status == "status" && start == "start" => {
+            started.insert(vmid);
+            false
+        }
+        Some((_, vmid, [agent, command])) if agent == "agent" => {
+            one.ok() && command != "exec-status" && started.contains(&vmid)
+        }
+        _ => false,
+    })
+}

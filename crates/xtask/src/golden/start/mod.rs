@@ -1,0 +1,75 @@
+//! What a scenario starts from: the recorded server, and whatever the transcript evidently found there.
+//!
+//! What is read, or used with success, before anything in the transcript made it must have been there. Where a transcript
+//! shows that something was changed behind its back (a right granted, a user disabled), the change is made there too.
+//! What cannot be seen is in the fixtures, by the transcript's name.
+
+mod access;
+mod fixture;
+mod guests;
+mod objects;
+mod rights;
+mod seen;
+mod server;
+mod volumes;
+
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A call that sets something up, as root.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Call {
+    pub(crate) method: String,
+    /// Below `/api2/json`.
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) form: BTreeMap<String, String>,
+}
+
+impl Call {
+    fn new(method: &str, path: &str, form: &[(&str, &str)]) -> Self {
+        let form = form.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self { method: method.to_owned(), path: path.to_owned(), form }
+    }
+}
+
+/// How a transcript's simulator is prepared.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The state to load.
+    pub(crate) state: Value,
+    /// Calls before the first exchange.
+    pub(crate) setup: Vec<Call>,
+    /// Calls before others, by their place.
+    pub(crate) before: BTreeMap<usize, Vec<Call>>,
+    /// Running guests whose agents answer.
+    pub(crate) agents: Vec<u32>,
+    /// Passwords of users by name.
+    pub(crate) passwords: BTreeMap<String, String>,
+    /// Expiry times of the recording, and in how many seconds ours is to be (below zero: past).
+    pub(crate) expiries: BTreeMap<usize, i64>,
+}
+
+/// Makes the plan for a transcript out of a fresh simulator's state.
+pub(crate) fn plan(name: &str, items: &[Value], fresh: Value) -> Result<Plan> {
+    let seen = seen::read(items);
+    let fixture = fixture::of(name)?;
+    let mut plan = Plan { state: fresh, ..Plan::default() };
+    server::recorded(&mut plan);
+    let guests = guests::found(&seen, &fixture);
+    plan.agents = guests.iter().filter(|(_, g)| g.agent && g.running).map(|(vmid, _)| *vmid).collect();
+    if guests::agent_comes_up(&seen) {
+        plan.state["agent_after"] = serde_json::json!(1.0);
+    }
+    volumes::add(&mut plan, &seen, &guests);
+    guests::add(&mut plan, &guests);
+    access::add(&mut plan, &seen);
+    objects::add(&mut plan, &seen);
+    fixture.add(&mut plan, &seen);
+    Ok(plan)
+}

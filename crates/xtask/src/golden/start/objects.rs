@@ -1,0 +1,110 @@
+//! Pools and storages that were there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::seen::Seen;
+use super::{Call, Plan};
+
+/// The pools that were there, with their first known members.
+fn pools(seen: &[Seen]) -> BTreeMap<String, Value> {
+    let mut made: BTreeSet<String> = BTreeSet::new();
+    let mut out: BTreeMap<String, Value> = BTreeMap::new();
+    let mut touched = BTreeSet::new();
+    for one in seen {
+        if let Some(pool) = one.form.get("pool").filter(|_| one.done() && one.is("POST")) {
+            if !made.contains(pool) {
+                out.entry(pool.clone()).or_default();
+            }
+            touched.insert(pool.clone());
+        }
+        if one.part(0) != "pools" {
+            continue;
+        }
+        let named = one.path.get(1).or(one.query.get("poolid")).or(one.form.get("poolid")).cloned();
+        match (one.method.as_str(), named) {
+            ("POST", Some(pool)) if one.ok() => drop(made.insert(pool)),
+            ("PUT", Some(pool)) if one.ok() => {
+                if !made.contains(&pool) {
+                    out.entry(pool.clone()).or_default();
+                }
+                touched.insert(pool);
+            }
+            ("GET", Some(pool)) if one.ok() && !made.contains(&pool) && !touched.contains(&pool) => {
+                let row = if one.data.is_array() { one.data[0].clone() } else { one.data.clone() };
+                let known = out.entry(pool).or_default();
+                if known.is_null() {
+                    *known = row;
+                }
+            }
+            ("GET", None) if one.ok() => {
+                for row in one.data.as_array().into_iter().flatten() {
+                    let pool = row["poolid"].as_str().unwrap_or_default();
+                    if !made.contains(pool) && !pool.starts_with("tenant-") {
+                        out.entry(pool.to_owned()).or_insert_with(|| row.clone());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for path in seen.iter().filter(|s| s.is("GET") && s.ok() && s.path == ["access", "permissions"]) {
+        for pool in path.data.as_object().into_iter().flat_map(|m| m.keys()).filter_map(|p| p.strip_prefix("/pool/")) {
+            if !made.contains(pool) {
+                out.entry(pool.to_owned()).or_default();
+            }
+        }
+    }
+    out
+}
+
+/// Storages that are listed beside those of every scenario.
+fn storages(seen: &[Seen]) -> BTreeMap<String, Value> {
+    let mut made: BTreeSet<String> = ["local", "data", "data2"].into_iter().map(str::to_owned).collect();
+    let mut out = BTreeMap::new();
+    for one in seen.iter().filter(|s| s.part(0) == "storage" && s.ok()) {
+        if one.is("POST") {
+            made.extend(one.form.get("storage").cloned());
+        }
+        let rows: Vec<&Value> = one.data.as_array().map_or_else(|| vec![&one.data], |l| l.iter().collect());
+        for row in rows.into_iter().filter(|_| one.is("GET")) {
+            let id = row["storage"].as_str().or(one.path.get(1).map(String::as_str)).unwrap_or_default();
+            if !made.contains(id) && row["type"].is_string() {
+                out.entry(id.to_owned()).or_insert_with(|| row.clone());
+            }
+        }
+    }
+    out
+}
+
+/// Adds them.
+pub(super) fn add(plan: &mut Plan, seen: &[Seen]) {
+    let mut first = Vec::new();
+    for (id, row) in storages(seen) {
+        let keys = row.as_object().into_iter().flatten().filter(|(k, _)| !matches!(k.as_str(), "digest" | "storage"));
+        let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+        let mut call = Call::new("POST", "/storage", &[("storage", &id)]);
+        call.form.extend(keys.map(|(k, v)| (k.clone(), text(v))));
+        first.push(call);
+    }
+    for (pool, row) in pools(seen) {
+        let comment = row["comment"].as_str().unwrap_or_default();
+        let mut form = vec![("poolid", pool.as_str())];
+        if !comment.is_empty() {
+            form.push(("comment", comment));
+        }
+        first.push(Call::new("POST", "/pools", &form));
+        let members = row["members"].as_array().into_iter().flatten();
+        let vms: Vec<String> = members.clone().filter_map(|m| m["vmid"].as_i64()).map(|v| v.to_string()).collect();
+        let stores: Vec<&str> =
+            members.filter(|m| m["type"] == "storage").filter_map(|m| m["storage"].as_str()).collect();
+        for (key, list) in [("vms", vms.join(",")), ("storage", stores.join(","))] {
+            if !list.is_empty() {
+                first.push(Call::new("PUT", "/pools", &[("poolid", &pool), (key, &list)]));
+            }
+        }
+    }
+    first.append(&mut plan.setup);
+    plan.setup = first;
+}
