@@ -192,7 +192,10 @@ mod test {
         let mut ids = Ids::default();
         let (theirs, ours) = ("UPID:n:01:02:03:x:1:a@b:", "UPID:n:0A:0B:0C:x:1:a@b:");
         ids.learn("/p", &json!({"data": theirs}), &json!({"data": ours}));
-        assert_eq!(ids.ours_in_path("/t/UPID%3An%3A01%3A02%3A03%3Ax%3A1%3Aa%40b%3A/log"), "/t/UPID%3An%3A0A%3A0B%3A0C%3Ax%3A1%3Aa%40b%3A/log");
+        assert_eq!(
+            ids.ours_in_path("/t/UPID%3An%3A01%3A02%3A03%3Ax%3A1%3Aa%40b%3A/log"),
+            "/t/UPID%3An%3A0A%3A0B%3A0C%3Ax%3A1%3Aa%40b%3A/log"
+        );
         assert_eq!(ids.ours(theirs), ours);
     }
 
@@ -200,7 +203,8 @@ mod test {
     fn backups_are_paired_in_the_order_of_their_times() {
         let mut ids = Ids::default();
         let name = |at: &str| format!("local:backup/vzdump-qemu-7-2026_01_0{at}-00_00_00.vma");
-        let list = |names: &[&str]| json!({"data": names.iter().map(|n| json!({"volid": name(n)})).collect::<Vec<_>>()});
+        let list =
+            |names: &[&str]| json!({"data": names.iter().map(|n| json!({"volid": name(n)})).collect::<Vec<_>>()});
         ids.learn("/c", &list(&["2", "1"]), &list(&["3", "4"]));
         assert_eq!(ids.ours(&name("1")), name("3"));
         assert_eq!(ids.ours(&name("2")), name("4"));

@@ -175,7 +175,8 @@ impl Replay {
         let data = &item["response"]["body"]["data"];
         if let Some((task, what)) = path.rsplit_once('/').filter(|(task, _)| task.contains("/tasks/UPID")) {
             let lines = data.as_array();
-            let ended = lines.and_then(|l| l.last()).and_then(|l| l["t"].as_str()).is_some_and(|t| t.starts_with("TASK "));
+            let ended =
+                lines.and_then(|l| l.last()).and_then(|l| l["t"].as_str()).is_some_and(|t| t.starts_with("TASK "));
             if what == "status" && data["status"] == "stopped" || what.starts_with("log") && ended {
                 self.finished(&format!("{task}/status"), &item["request"]["headers"]).await;
             }
@@ -185,7 +186,8 @@ impl Replay {
             let until = self.changed + Duration::from_secs_f64(seconds / SPEED);
             pause(until.saturating_duration_since(tokio::time::Instant::now())).await;
         }
-        if item["response"]["status"] == 401 && note.contains("expired")
+        if item["response"]["status"] == 401
+            && note.contains("expired")
             && let Some(at) = self.expires.take()
         {
             pause(Duration::from_secs((at + 1).saturating_sub(now()))).await;
@@ -279,7 +281,9 @@ impl Replay {
         // Who won is not the same twice: the recording's groups take the answers that are most like theirs.
         let started = |v: &Value| v["body"]["data"].as_str().is_some_and(|d| d.starts_with("UPID:"));
         for (n, group) in groups.iter().enumerate() {
-            let like = |v: &Value| v["status"] == group[0]["response"]["status"] && started(v) == started(&group[0]["response"]);
+            let like = |v: &Value| {
+                v["status"] == group[0]["response"]["status"] && started(v) == started(&group[0]["response"])
+            };
             let own = answers[n].as_ref().is_some_and(like).then_some(n);
             let other = || answers.iter().position(|a| a.as_ref().is_some_and(like));
             let Some(at) = own.or_else(other).or_else(|| answers.iter().position(Option::is_some)) else { continue };

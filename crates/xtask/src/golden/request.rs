@@ -1,5 +1,7 @@
 //! A recorded request as the bytes that go out, with the server's words replaced by ours.
 
+use std::fmt::Write as _;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -65,10 +67,7 @@ fn secrets(value: &str, ids: &Ids, spoiled: Spoiled) -> String {
     else {
         return value.to_owned();
     };
-    let (id, shown) = match rest.split_once("=").or_else(|| rest.split_once(":")) {
-        Some((id, shown)) => (id, shown),
-        None => return value.to_owned(),
-    };
+    let Some((id, shown)) = rest.split_once('=').or_else(|| rest.split_once(':')) else { return value.to_owned() };
     let separator = if rest[id.len()..].starts_with(':') { ":" } else { "=" };
     let known = ids.secret(id, usize::from(spoiled.outdated)).unwrap_or(UNKNOWN_SECRET);
     let secret = match shown {
@@ -86,7 +85,8 @@ fn tickets(value: &str, ids: &Ids, spoiled: Spoiled) -> String {
     let mut out = value.to_owned();
     for user in Ids::ticket_users(value) {
         let ours = ids.session(&user).map(|s| s.ticket.clone()).unwrap_or_default();
-        let ours = if ours.is_empty() || spoiled.credentials { format!("PVE:{user}:00000000::c3BvaWxlZA==") } else { ours };
+        let ours =
+            if ours.is_empty() || spoiled.credentials { format!("PVE:{user}:00000000::c3BvaWxlZA==") } else { ours };
         let plain = format!("PVE:{user}:<time>::<signature>");
         if out.contains(&plain) {
             out = out.replace(&plain, &ours);
@@ -149,7 +149,7 @@ fn body(text: &str, multipart: bool, ids: &Ids) -> Vec<u8> {
     let (shown, after) = rest.split_once('>').unwrap_or((&rest, ""));
     let theirs = shown.rsplit(' ').next().unwrap_or_default();
     let bytes = vec![b'x'; count];
-    let sum = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let sum = hex::encode(Sha256::digest(&bytes));
     [latin(&before.replace(theirs, &sum)), bytes, latin(after)].concat()
 }
 
@@ -182,7 +182,7 @@ pub(crate) fn outgoing(item: &Value, ids: &Ids) -> Outgoing {
         if name.eq_ignore_ascii_case("content-type") {
             kind.clone_from(&v);
         }
-        head += &format!("{name}: {v}\r\n");
+        let _ = write!(head, "{name}: {v}\r\n");
     }
     let sent = match (&request["form"], request.get("json"), request["body"].as_str()) {
         (Value::Object(fields), _, _) => Some(form(fields, ids).into_bytes()),

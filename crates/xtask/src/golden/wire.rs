@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// The longest that an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a raw socket is listened to after a whole answer: is it closed?
 const AFTERWARDS: Duration = Duration::from_millis(200);
 
@@ -78,11 +78,7 @@ pub(crate) async fn door(url: &str, method: &str, path: &str, body: Option<&Valu
     serde_json::from_slice(&answer.body).with_context(doing)
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    request: &[u8],
-    linger: bool,
-) -> std::io::Result<Came> {
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, request: &[u8], linger: bool) -> std::io::Result<Came> {
     let mut came = Came::default();
     // A server that refuses early closes while we still write; its answer counts.
     let written = stream.write_all(request).await;
@@ -132,7 +128,7 @@ impl Answer {
         let mut first = lines.next()?.splitn(3, ' ');
         first.next()?.strip_prefix("HTTP/")?;
         let status = first.next()?.parse().ok()?;
-        let reason: Vec<u8> = first.next().unwrap_or_default().chars().map(|c| c as u32 as u8).collect();
+        let reason: Vec<u8> = first.next().unwrap_or_default().chars().filter_map(|c| u8::try_from(c).ok()).collect();
         let headers: Vec<(String, String)> = lines
             .filter_map(|l| l.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
@@ -188,7 +184,10 @@ mod test {
         assert!(read(b"abc").is_some_and(|a| !a.whole));
         let answer = read(b"abcdefg").unwrap();
         assert!(answer.whole);
-        assert_eq!((answer.status, answer.reason.as_str(), answer.body.as_slice()), (500, "no such thing", &b"abcd"[..]));
+        assert_eq!(
+            (answer.status, answer.reason.as_str(), answer.body.as_slice()),
+            (500, "no such thing", &b"abcd"[..])
+        );
         assert!(Answer::read(b"HTTP/1.1 200 OK\r\n").is_none());
     }
 

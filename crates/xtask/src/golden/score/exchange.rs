@@ -268,7 +268,9 @@ fn sorted_query(query: &str) -> String {
         .map(|(k, v)| (unquote(&k.replace('+', " ")), unquote(&v.replace('+', " "))))
         .collect();
     pairs.sort();
-    let value = |k: &str, v: &str| if k == "pid" && v.bytes().all(|b| b.is_ascii_digit()) { "N".to_owned() } else { v.to_owned() };
+    let value = |k: &str, v: &str| {
+        if k == "pid" && v.bytes().all(|b| b.is_ascii_digit()) { "N".to_owned() } else { v.to_owned() }
+    };
     pairs.iter().map(|(k, v)| format!("{k}={}", value(k, v))).collect::<Vec<_>>().join("&")
 }
 

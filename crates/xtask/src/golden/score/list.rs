@@ -13,9 +13,32 @@ const LEFT_OVER: &[&str] = &["tenant-a", "tenant-b", "/vms/9001", "/vms/9002", "
 
 /// What names an element of a list: the first of these that all elements have and that is unique.
 const IDENTITY: &[&[&str]] = &[
-    &["path", "ugid", "roleid"], &["volid"], &["id"], &["vmid"], &["key"], &["sid"], &["userid"], &["roleid"],
-    &["tokenid"], &["groupid"], &["poolid"], &["storage"], &["subnet"], &["vnet"], &["zone"], &["ipam"], &["dns"],
-    &["controller"], &["iface"], &["realm"], &["group"], &["cidr"], &["subdir"], &["name"], &["node"], &["pos"],
+    &["path", "ugid", "roleid"],
+    &["volid"],
+    &["id"],
+    &["vmid"],
+    &["key"],
+    &["sid"],
+    &["userid"],
+    &["roleid"],
+    &["tokenid"],
+    &["groupid"],
+    &["poolid"],
+    &["storage"],
+    &["subnet"],
+    &["vnet"],
+    &["zone"],
+    &["ipam"],
+    &["dns"],
+    &["controller"],
+    &["iface"],
+    &["realm"],
+    &["group"],
+    &["cidr"],
+    &["subdir"],
+    &["name"],
+    &["node"],
+    &["pos"],
 ];
 
 /// What a transcript speaks of: the server's other guests and volumes are not its business.

@@ -11,7 +11,6 @@ mod plain;
 mod sequence;
 mod skip;
 
-
 use serde::Serialize;
 use serde_json::Value;
 

@@ -39,11 +39,9 @@ const FIRST: &[Row] = &[
     (r"\b(?:[0-9a-f]{64}|[0-9a-f]{40})\b", "<DIGEST>", |s| s.len() >= 40),
     (r"\bbackup-[0-9a-f]{8}-[0-9a-f]{4}\b", "<JOB>", |s| s.contains("backup-")),
     (r"\b\d{4}[_-]\d\d[_-]\d\d[-T ]\d\d[_:]\d\d[_:]\d\d\b", "<DATE>", |s| s.len() >= 19 && digit(s)),
-    (
-        r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? (?:\d+ )?[A-Z][a-z]{2} [\d: ]+(?:GMT|\b)",
-        "<DATE>",
-        |s| s.len() >= 9 && digit(s),
-    ),
+    (r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? (?:\d+ )?[A-Z][a-z]{2} [\d: ]+(?:GMT|\b)", "<DATE>", |s| {
+        s.len() >= 9 && digit(s)
+    }),
     (r"\b(?:1[5-9]|2\d)\d{8}\b", "<TIME>", |s| s.len() >= 10 && digit(s)),
     (r"\bpveupload-\w+|/var/tmp/[\w./-]+", "<TMP>", |s| s.contains("pveupload-") || s.contains("/var/tmp/")),
     (r"\bpc-(i440fx|q35)-\d+\.\d+(?:\+pve\d+)?", "pc-$1-<VERSION>", |s| s.contains("pc-")),
@@ -58,7 +56,9 @@ const SECOND: &[Row] = &[
 
 fn compiled(rows: &'static [Row]) -> Vec<Rule> {
     // A pattern of this file that does not compile is found by the tests; here it replaces nothing.
-    rows.iter().filter_map(|(p, by, worth)| Regex::new(p).ok().map(|pattern| Rule { worth: *worth, pattern, by })).collect()
+    rows.iter()
+        .filter_map(|(p, by, worth)| Regex::new(p).ok().map(|pattern| Rule { worth: *worth, pattern, by }))
+        .collect()
 }
 
 fn apply(rules: &[Rule], mut text: String) -> String {
@@ -73,7 +73,10 @@ fn apply(rules: &[Rule], mut text: String) -> String {
 /// The text without what legitimately differs.
 pub(super) fn text(s: &str) -> String {
     static RULES: OnceLock<(Vec<Rule>, Vec<Rule>)> = OnceLock::new();
-    if !s.bytes().any(|b| b.is_ascii_digit() || b == b'<' || b == b':') && !s.starts_with("EXC ") && !s.contains("/var/tmp") && !s.contains("pveupload-")
+    if !s.bytes().any(|b| b.is_ascii_digit() || b == b'<' || b == b':')
+        && !s.starts_with("EXC ")
+        && !s.contains("/var/tmp")
+        && !s.contains("pveupload-")
     {
         return s.trim().to_owned();
     }
@@ -88,7 +91,10 @@ fn versions(s: &str) -> String {
     let (mut rest, mut before) = (s, None);
     while let Some(c) = rest.chars().next() {
         let glued = before.is_some_and(|b: char| b.is_ascii_digit() || b == '.');
-        if c.is_ascii_digit() && !glued && let Some(length) = version(rest) {
+        if c.is_ascii_digit()
+            && !glued
+            && let Some(length) = version(rest)
+        {
             out.push_str("<VERSION>");
             before = rest[..length].chars().next_back();
             rest = &rest[length..];
@@ -125,12 +131,65 @@ fn version(s: &str) -> Option<usize> {
 
 /// Figures of the moment or of the machine: their type counts, their value does not.
 const VOLATILE: &[&str] = &[
-    "starttime", "endtime", "pstart", "pid", "pids", "time", "uptime", "cpu", "mem", "memhost", "disk", "diskread",
-    "diskwrite", "netin", "netout", "avail", "used", "used_fraction", "total", "free", "ctime", "snaptime", "localtime",
-    "loadavg", "wait", "idle", "mhz", "flags", "model", "kversion", "repoid", "version", "release", "ssl_fingerprint",
-    "fingerprint", "pem", "digest", "value", "ticket", "CSRFPreventionToken", "port", "cert", "balloon_min", "freemem",
-    "shares", "pressurecpufull", "pressurecpusome", "pressureiofull", "pressureiosome", "pressurememoryfull",
-    "pressurememorysome", "maxcpu", "maxmem", "cpus", "ballooninfo", "blockstat", "nics", "proxmox-support", "expire",
+    "starttime",
+    "endtime",
+    "pstart",
+    "pid",
+    "pids",
+    "time",
+    "uptime",
+    "cpu",
+    "mem",
+    "memhost",
+    "disk",
+    "diskread",
+    "diskwrite",
+    "netin",
+    "netout",
+    "avail",
+    "used",
+    "used_fraction",
+    "total",
+    "free",
+    "ctime",
+    "snaptime",
+    "localtime",
+    "loadavg",
+    "wait",
+    "idle",
+    "mhz",
+    "flags",
+    "model",
+    "kversion",
+    "repoid",
+    "version",
+    "release",
+    "ssl_fingerprint",
+    "fingerprint",
+    "pem",
+    "digest",
+    "value",
+    "ticket",
+    "CSRFPreventionToken",
+    "port",
+    "cert",
+    "balloon_min",
+    "freemem",
+    "shares",
+    "pressurecpufull",
+    "pressurecpusome",
+    "pressureiofull",
+    "pressureiosome",
+    "pressurememoryfull",
+    "pressurememorysome",
+    "maxcpu",
+    "maxmem",
+    "cpus",
+    "ballooninfo",
+    "blockstat",
+    "nics",
+    "proxmox-support",
+    "expire",
     "t",
 ];
 
@@ -210,6 +269,9 @@ mod test {
         let one = json!({"mem": 5, "tags": ["b", "a"], "content": "iso,images"});
         let two = json!({"mem": 9.5, "tags": ["a", "b"], "content": "images,iso"});
         assert_eq!(canonical(&one, None), canonical(&two, None));
-        assert_ne!(canonical(&one, None), canonical(&json!({"mem": "5", "tags": ["a", "b"], "content": "images,iso"}), None));
+        assert_ne!(
+            canonical(&one, None),
+            canonical(&json!({"mem": "5", "tags": ["a", "b"], "content": "images,iso"}), None)
+        );
     }
 }

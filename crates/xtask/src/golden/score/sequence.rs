@@ -107,6 +107,8 @@ fn loose(x: &Exchange) -> (String, String, usize, String) {
 
 #[cfg(test)]
 mod test {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn shown(a: &str, b: &str) -> String {
@@ -114,7 +116,7 @@ mod test {
         let mut out = String::new();
         for s in stretches(&a, &b) {
             let (left, right) = (s.left.1 - s.left.0, s.right.1 - s.right.0);
-            out += &format!("{}{left}:{right} ", if s.equal { "=" } else { "x" });
+            let _ = write!(out, "{}{left}:{right} ", if s.equal { "=" } else { "x" });
         }
         out
     }

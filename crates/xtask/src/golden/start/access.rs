@@ -124,9 +124,9 @@ impl Accounts {
                 Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
                 other => other.as_str().unwrap_or_default().to_owned(),
             };
-            let all = [("groups", groups)].into_iter().chain(
-                ["comment", "email", "firstname", "lastname"].into_iter().map(|key| (key, text(row, key))),
-            );
+            let all = [("groups", groups)]
+                .into_iter()
+                .chain(["comment", "email", "firstname", "lastname"].into_iter().map(|key| (key, text(row, key))));
             let all: Vec<(&str, String)> = all.filter(|(_, v)| !v.is_empty()).collect();
             let mut form: Vec<(&str, &str)> = all.iter().map(|(k, v)| (*k, v.as_str())).collect();
             if plan.passwords.contains_key(user) {
@@ -211,13 +211,19 @@ fn switched_off(plan: &mut Plan, seen: &[Seen]) {
         let note = one.note.to_lowercase();
         let login = one.part(0) == "access" && one.part(1) == "ticket" && one.is("POST");
         let user = if login {
-            one.form.get("username").filter(|_| one.form.get("password").is_some_and(|p| p.ends_with(" password>"))).cloned()
+            one.form
+                .get("username")
+                .filter(|_| one.form.get("password").is_some_and(|p| p.ends_with(" password>")))
+                .cloned()
         } else {
-            let spoiled = ["wrong", "invalid", "bad ", "secret", "csrf", "tampered", "forged"].iter().any(|w| note.contains(w));
+            let spoiled =
+                ["wrong", "invalid", "bad ", "secret", "csrf", "tampered", "forged"].iter().any(|w| note.contains(w));
             let named = known.contains(one.who.as_str()) && one.who.contains('!') && !spoiled;
             named.then(|| one.who.split('!').next().unwrap_or_default().to_owned())
         };
-        let Some(user) = user.filter(|u| plan.passwords.contains_key(u) || known.iter().any(|k| k.starts_with(u.as_str()))) else {
+        let Some(user) =
+            user.filter(|u| plan.passwords.contains_key(u) || known.iter().any(|k| k.starts_with(u.as_str())))
+        else {
             continue;
         };
         if off.explains(&user, &one.who) {
@@ -233,7 +239,8 @@ fn switched_off(plan: &mut Plan, seen: &[Seen]) {
 /// When an expiry of the recording is to come here: by what it did to those whom it concerns.
 fn expiries(plan: &mut Plan, seen: &[Seen]) {
     for (at, one) in seen.iter().enumerate() {
-        let Some(time) = one.form.get("expire").and_then(|e| e.parse::<i64>().ok()).filter(|e| *e > 1_500_000_000) else {
+        let Some(time) = one.form.get("expire").and_then(|e| e.parse::<i64>().ok()).filter(|e| *e > 1_500_000_000)
+        else {
             continue;
         };
         let whom = match one.path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {

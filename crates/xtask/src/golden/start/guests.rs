@@ -23,6 +23,7 @@ pub(super) struct Guest {
 
 /// What is known of one number before anything made a guest of it.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that was seen or not")]
 struct Known {
     kind: Option<&'static str>,
     exists: bool,
@@ -63,7 +64,9 @@ impl Known {
             self.exists = true;
             self.running.get_or_insert(false);
         }
-        if !matches!(one.status, 401 | 403 | 400 | 501 | 595 | 596) && (one.ok() || one.exit.is_some() || refusal.contains("VM is locked")) {
+        if !matches!(one.status, 401 | 403 | 400 | 501 | 595 | 596)
+            && (one.ok() || one.exit.is_some() || refusal.contains("VM is locked"))
+        {
             self.exists = true;
             self.kind.get_or_insert(kind);
         }
@@ -74,10 +77,10 @@ impl Known {
 
     fn answered(&mut self, below: &[&str], one: &Seen) {
         match (one.method.as_str(), below) {
-            ("GET", ["config"]) if one.data.is_object() && !one.query.contains_key("snapshot") => {
-                if self.config.is_none() {
-                    self.config = Some(self.before(&one.data));
-                }
+            ("GET", ["config"])
+                if one.data.is_object() && !one.query.contains_key("snapshot") && self.config.is_none() =>
+            {
+                self.config = Some(self.before(&one.data));
             }
             ("GET", ["status", "current"]) => {
                 if !self.started {
@@ -89,7 +92,8 @@ impl Known {
                 self.snapshotted = true;
                 let all = one.data.as_array().cloned().unwrap_or_default();
                 let named = all.iter().filter(|s| s["name"] != "current" && s["name"].is_string());
-                let mut named: Vec<_> = named.map(|s| (s["snaptime"].as_i64(), text(&s["name"]), text(&s["description"]))).collect();
+                let mut named: Vec<_> =
+                    named.map(|s| (s["snaptime"].as_i64(), text(&s["name"]), text(&s["description"]))).collect();
                 named.sort();
                 self.snapshots = named.into_iter().map(|(_, name, text)| (name, text)).collect();
             }
@@ -231,7 +235,11 @@ pub(super) fn add(plan: &mut Plan, guests: &BTreeMap<u32, Guest>) {
             json!({"vmid": vmid, "node": NODE, "kind": guest.kind, "config": guest.config});
         let base = format!("/nodes/{NODE}/{}/{vmid}", guest.kind);
         for (name, text) in &guest.snapshots {
-            plan.setup.push(Call::new("POST", &format!("{base}/snapshot"), &[("snapname", name), ("description", text)]));
+            plan.setup.push(Call::new(
+                "POST",
+                &format!("{base}/snapshot"),
+                &[("snapname", name), ("description", text)],
+            ));
         }
         if guest.running {
             plan.setup.push(Call::new("POST", &format!("{base}/status/start"), &[]));

@@ -13,7 +13,6 @@ mod seen;
 mod server;
 mod volumes;
 
-
 use std::collections::BTreeMap;
 
 use anyhow::Result;

@@ -25,11 +25,11 @@ fn told(one: &Seen) -> Option<Rights> {
     let own = one.is("GET") && one.path == ["access", "permissions"] && one.ok() && one.query.is_empty();
     let data = one.data.as_object().filter(|_| own)?;
     let privs = |v: &Value| v.as_object().into_iter().flat_map(|m| m.keys().cloned()).collect::<BTreeSet<_>>();
-    Some(minimal(data.iter().map(|(path, v)| (path.clone(), privs(v))).collect()))
+    Some(minimal(&data.iter().map(|(path, v)| (path.clone(), privs(v))).collect()))
 }
 
 /// Without what follows from a path above.
-fn minimal(all: Rights) -> Rights {
+fn minimal(all: &Rights) -> Rights {
     let above = |path: &str| {
         let mut up = path;
         while let Some((parent, _)) = up.rsplit_once('/') {
@@ -49,7 +49,9 @@ fn without_members(rights: Rights, seen: &[Seen]) -> Rights {
         rights.iter().filter(|(p, _)| p.starts_with("/pool/")).map(|(_, v)| v.clone()).collect();
     let made_in_pool = |path: &str| {
         let vmid = path.strip_prefix("/vms/");
-        seen.iter().any(|s| s.form.contains_key("pool") && s.form.get("vmid").or(s.form.get("newid")).map(String::as_str) == vmid)
+        seen.iter().any(|s| {
+            s.form.contains_key("pool") && s.form.get("vmid").or(s.form.get("newid")).map(String::as_str) == vmid
+        })
     };
     rights.into_iter().filter(|(p, v)| !(made_in_pool(p) && pooled.contains(v))).collect()
 }
@@ -57,10 +59,11 @@ fn without_members(rights: Rights, seen: &[Seen]) -> Rights {
 /// The first list of all entries, before any was changed: what there was.
 fn listed(seen: &[Seen]) -> Option<(usize, &[Value])> {
     let changes = |s: &Seen| s.path == ["access", "acl"] && s.is("PUT") && s.ok();
-    let first = seen.iter().position(|s| changes(s)).unwrap_or(seen.len());
-    let at = seen.iter().take(first).position(|s| {
-        s.is("GET") && s.path == ["access", "acl"] && s.who == "root@pam" && s.ok()
-    })?;
+    let first = seen.iter().position(changes).unwrap_or(seen.len());
+    let at = seen
+        .iter()
+        .take(first)
+        .position(|s| s.is("GET") && s.path == ["access", "acl"] && s.who == "root@pam" && s.ok())?;
     seen[at].data.as_array().map(|list| (at, list.as_slice()))
 }
 
@@ -125,12 +128,35 @@ fn evident(one: &Seen) -> Vec<(String, &'static str)> {
 /// All privileges whose names begin so, that scenarios of machines and volumes use.
 fn family(prefix: &str) -> BTreeSet<String> {
     const ALL: &[&str] = &[
-        "VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit",
-        "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.Console",
-        "VM.GuestAgent.Audit", "VM.GuestAgent.FileRead", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.FileWrite",
-        "VM.GuestAgent.Unrestricted", "VM.Migrate", "VM.PowerMgmt", "VM.Replicate", "VM.Snapshot", "VM.Snapshot.Rollback",
-        "Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit",
-        "Pool.Allocate", "Pool.Audit",
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.Backup",
+        "VM.Clone",
+        "VM.Config.CDROM",
+        "VM.Config.CPU",
+        "VM.Config.Cloudinit",
+        "VM.Config.Disk",
+        "VM.Config.HWType",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "VM.Console",
+        "VM.GuestAgent.Audit",
+        "VM.GuestAgent.FileRead",
+        "VM.GuestAgent.FileSystemMgmt",
+        "VM.GuestAgent.FileWrite",
+        "VM.GuestAgent.Unrestricted",
+        "VM.Migrate",
+        "VM.PowerMgmt",
+        "VM.Replicate",
+        "VM.Snapshot",
+        "VM.Snapshot.Rollback",
+        "Datastore.Allocate",
+        "Datastore.AllocateSpace",
+        "Datastore.AllocateTemplate",
+        "Datastore.Audit",
+        "Pool.Allocate",
+        "Pool.Audit",
     ];
     ALL.iter().filter(|p| p.starts_with(prefix)).map(|p| (*p).to_owned()).collect()
 }
@@ -149,7 +175,9 @@ fn lifted(seen: &[Seen], who: &str) -> Vec<Granted> {
     let mut refused: BTreeMap<String, (usize, String, BTreeSet<String>)> = BTreeMap::new();
     let mut out = Vec::new();
     for (at, one) in seen.iter().enumerate() {
-        if one.path == ["access", "acl"] && one.is("PUT") && one.ok() || one.part(1) == "roles" && !one.is("GET") && one.ok() {
+        if one.path == ["access", "acl"] && one.is("PUT") && one.ok()
+            || one.part(1) == "roles" && !one.is("GET") && one.ok()
+        {
             refused.clear();
         }
         if one.who != who || one.status == 401 {
@@ -192,10 +220,13 @@ pub(super) fn add(plan: &mut Plan, seen: &[Seen], roles: &BTreeMap<String, Strin
         let form = [("path", text("path")), ("roles", text("roleid")), (kind, text("ugid")), ("propagate", &propagate)];
         plan.setup.push(Call::new("PUT", "/access/acl", &form));
     }
-    let ours: BTreeSet<&str> = seen.iter().map(|s| s.who.as_str()).filter(|w| !w.is_empty() && *w != "root@pam").collect();
+    let ours: BTreeSet<&str> =
+        seen.iter().map(|s| s.who.as_str()).filter(|w| !w.is_empty() && *w != "root@pam").collect();
     for who in ours {
         let user = who.split('!').next().unwrap_or_default();
-        let born = |s: &Seen| s.is("POST") && s.ok() && s.path == ["access", "users"] && s.form.get("userid").is_some_and(|u| u == user);
+        let born = |s: &Seen| {
+            s.is("POST") && s.ok() && s.path == ["access", "users"] && s.form.get("userid").is_some_and(|u| u == user)
+        };
         if known.is_none() && !seen.iter().any(born) {
             of_one(plan, seen, who, roles, &mut made);
         }

@@ -85,7 +85,8 @@ fn multipart(body: &str) -> BTreeMap<String, String> {
     };
     let part = |p: &str| {
         let (head, value) = p.split_once("\r\n\r\n")?;
-        let value = quoted(head, "filename").unwrap_or_else(|| value.split("\r\n--").next().unwrap_or_default().to_owned());
+        let value =
+            quoted(head, "filename").unwrap_or_else(|| value.split("\r\n--").next().unwrap_or_default().to_owned());
         Some((quoted(head, "name")?, value))
     };
     body.split("Content-Disposition: form-data;").skip(1).filter_map(part).collect()

@@ -31,7 +31,8 @@ pub(super) fn recorded(plan: &mut Plan) {
         storages.insert(id.to_owned(), storage);
     }
     state["storages"] = Value::Object(storages);
-    for (key, empty) in [("guests", json!({})), ("pools", json!({})), ("volumes", json!([])), ("published", json!({}))] {
+    for (key, empty) in [("guests", json!({})), ("pools", json!({})), ("volumes", json!([])), ("published", json!({}))]
+    {
         state[key] = empty;
     }
     for node in state["nodes"].as_array_mut().into_iter().flatten() {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::Plan;
 use super::guests::Guest;
 use super::seen::Seen;
 use super::server::NODE;
-use super::Plan;
 
 /// `4M`, `1G`, or bytes.
 fn bytes(text: &str) -> Option<u64> {
@@ -108,12 +108,13 @@ fn listed(seen: &[Seen]) -> BTreeMap<String, Value> {
             }
             ("POST", ["storage", _, "upload" | "download-url" | "oci-registry-pull"]) => made.extend(sent(one)),
             ("POST", ["qemu" | "lxc"]) => guests.extend(one.form.get("vmid").and_then(|v| v.parse::<u32>().ok())),
-            ("POST", ["qemu" | "lxc", vmid, ..]) | ("PUT", ["qemu" | "lxc", vmid, ..]) => {
+            ("POST" | "PUT", ["qemu" | "lxc", vmid, ..]) => {
                 guests.extend(vmid.parse::<u32>());
                 guests.extend(one.form.get("newid").and_then(|v| v.parse::<u32>().ok()));
             }
             ("POST", ["vzdump"]) => {
-                let named = one.form.get("vmid").into_iter().flat_map(|v| v.split(',')).filter_map(|v| v.parse::<u32>().ok());
+                let named =
+                    one.form.get("vmid").into_iter().flat_map(|v| v.split(',')).filter_map(|v| v.parse::<u32>().ok());
                 guests.extend(named.collect::<Vec<_>>());
             }
             _ => {}
@@ -133,7 +134,10 @@ fn used(seen: &[Seen]) -> Vec<String> {
                 k if is_disk(k) => v.split(',').next().or(v.split("import-from=").nth(1)),
                 _ => None,
             };
-            out.extend(file.filter(|f| f.contains(':') && content_of(f.split_once(':').map_or("", |x| x.1)) != "images").map(str::to_owned));
+            out.extend(
+                file.filter(|f| f.contains(':') && content_of(f.split_once(':').map_or("", |x| x.1)) != "images")
+                    .map(str::to_owned),
+            );
             if let Some(from) = v.split(',').find_map(|p| p.strip_prefix("import-from=")) {
                 out.push(from.to_owned());
             }
@@ -151,7 +155,8 @@ fn sent(one: &Seen) -> Option<String> {
 }
 
 fn made_guest(one: &Seen) -> bool {
-    one.on_node().is_some_and(|r| matches!(r.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), ["qemu" | "lxc"]))
+    one.on_node()
+        .is_some_and(|r| matches!(r.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), ["qemu" | "lxc"]))
 }
 
 /// Puts them into the state.
