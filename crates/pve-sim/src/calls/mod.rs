@@ -112,7 +112,7 @@ pub(crate) type Handler = fn(&mut World, &Call<'_>) -> Outcome;
 pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
     let family: fn(&str, &str) -> Option<Handler> = match path {
         _ if network::is_of(path) => network::handler,
-        _ if path.starts_with("/nodes/{node}/qemu") => qemu::handler,
+        _ if path.starts_with("/nodes/{node}/qemu") || path.starts_with("/nodes/{node}/capabilities") => qemu::handler,
         _ if path.starts_with("/nodes/{node}/storage") || path.starts_with("/storage") => storage::handler,
         _ if path.starts_with("/nodes") || path == "/version" => node::handler,
         _ if path.starts_with("/access") => access::handler,
@@ -141,7 +141,7 @@ mod test {
     #[test]
     fn a_method_is_simulated_exactly_if_it_has_a_handler() {
         assert!(handler("POST", "/nodes/{node}/qemu/{vmid}/clone").is_some());
-        assert!(handler("POST", "/nodes/{node}/qemu/{vmid}/spiceproxy").is_none());
+        assert!(handler("POST", "/nodes/{node}/qemu/{vmid}/mtunnel").is_none());
         let real = Schema::get().methods.iter().filter(|m| handler(&m.verb, &m.path).is_some()).count();
         assert!(real > 100, "{real}");
     }

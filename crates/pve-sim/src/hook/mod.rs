@@ -3,6 +3,9 @@
 //! `docs/reference/guest-hook.md` is the contract. Promises that at most one program is attached, that
 //! events come in order, and that answers for a run that is over are refused.
 
+pub(crate) mod paper;
+mod shell;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -7,12 +7,15 @@ pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
 pub(crate) mod network;
+mod lock;
 pub(crate) mod power;
 pub(crate) mod snapshot;
+pub(crate) mod suspend;
 pub(crate) mod volume;
 
 use serde::{Deserialize, Serialize};
 
+use self::power::Locks;
 use crate::state::World;
 use crate::state::guest::Config;
 
@@ -25,10 +28,16 @@ pub(crate) enum Job {
     Template { vmid: u32 },
     Destroy { vmid: u32, purge: bool },
     Start { vmid: u32 },
+    /// A start that passes over the lock of the configuration.
+    StartLocked { vmid: u32 },
     Stop(power::Stop),
     Shutdown(power::Shutdown),
-    Reset { vmid: u32 },
-    Pause { vmid: u32, paused: bool },
+    Reset(power::Reset),
+    Pause(power::Pause),
+    Suspend(suspend::Suspend),
+    /// A console that nobody comes to look at.
+    Console,
+    Locked(lock::Locked),
     Resize(disk::Resize),
     Configure { vmid: u32, node: String, change: Config },
     Upload(volume::Upload),
@@ -59,6 +68,10 @@ impl From<Result<(), String>> for Next {
 
 /// Does the next piece of a task's work.
 pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
+    let job = match lock::taken(world, upid, job) {
+        Ok(job) => job,
+        Err(next) => return next,
+    };
     let doom = world.tasks.get(upid).and_then(|t| t.fails.clone());
     match job {
         Job::Create(create) => create::step(world, upid, &create, doom),
@@ -70,11 +83,14 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
             match other {
                 Job::Template { vmid } => disk::template(world, vmid).into(),
                 Job::Destroy { vmid, purge } => destroy::destroy(world, upid, vmid, purge).into(),
-                Job::Start { vmid } => power::start(world, upid, vmid).into(),
+                Job::Start { vmid } => power::start(world, upid, vmid, Locks::Heed).into(),
+                Job::StartLocked { vmid } => power::start(world, upid, vmid, Locks::Skip).into(),
                 Job::Stop(stop) => power::stop(world, upid, stop),
                 Job::Shutdown(shutdown) => power::shutdown(world, upid, shutdown),
-                Job::Reset { vmid } => power::reset(world, vmid).into(),
-                Job::Pause { vmid, paused } => power::pause(world, vmid, paused).into(),
+                Job::Reset(reset) => power::reset(world, &reset).into(),
+                Job::Pause(pause) => power::pause(world, &pause).into(),
+                Job::Suspend(suspend) => suspend::step(world, upid, suspend),
+                Job::Console => Next::Failed("connection timed out".to_owned()),
                 Job::Resize(resize) => disk::resize(world, upid, &resize).into(),
                 Job::Configure { vmid, node, change } => {
                     crate::calls::qemu::config_change::in_task(world, &node, vmid, &change).into()
@@ -91,7 +107,7 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                     network::reload(world, &node);
                     Next::Done
                 }
-                Job::Create(_) | Job::Clone(_) => Next::Done,
+                Job::Create(_) | Job::Clone(_) | Job::Locked(_) => Next::Done,
             }
         }
     }

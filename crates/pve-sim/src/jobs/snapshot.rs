@@ -13,6 +13,14 @@ pub(crate) enum Snapshot {
     Rollback { vmid: u32, name: String, start: bool },
 }
 
+impl Snapshot {
+    pub(crate) fn vmid(&self) -> u32 {
+        match self {
+            Self::Create { vmid, .. } | Self::Delete { vmid, .. } | Self::Rollback { vmid, .. } => *vmid,
+        }
+    }
+}
+
 pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String> {
     let snaptime = world.seconds();
     match snapshot {

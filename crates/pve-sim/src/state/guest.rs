@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 
-use super::drive::{file_of, is_cdrom, is_drive_key, option_of, parse_size};
+use super::drive::{file_of, is_cdrom, is_drive_key, is_net_key, option_of, parse_size};
+use super::flock::Holders;
+pub(crate) use super::run::{Inside, Process, Run, System};
 
 /// Configuration keys and their texts.
 pub(crate) type Config = BTreeMap<String, String>;
@@ -17,18 +19,6 @@ pub(crate) type Config = BTreeMap<String, String>;
 pub(crate) enum Pending {
     Set(String),
     Delete { force: bool },
-}
-
-/// One power-on of one VM.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Run {
-    /// `VMID-N`.
-    pub(crate) id: String,
-    pub(crate) since: f64,
-    pub(crate) pid: u32,
-    pub(crate) paused: bool,
-    /// Set by an attached guest; none means that the paper guest's rule holds.
-    pub(crate) agent_up: Option<bool>,
 }
 
 /// A snapshot.
@@ -65,6 +55,11 @@ impl GuestKind {
             Self::Qemu => "qemu-server",
             Self::Lxc => "lxc",
         }
+    }
+
+    /// The folder of its lock files.
+    pub(crate) fn lock_folder(self) -> &'static str {
+        self.folder()
     }
 
     /// How messages call it: `VM`, `CT`.
@@ -108,6 +103,12 @@ pub(crate) struct Guest {
     /// When it last stopped.
     #[serde(default)]
     pub(crate) stopped_at: f64,
+    /// The tasks that hold its lock file.
+    #[serde(default)]
+    pub(crate) holders: Holders,
+    /// What boots in it while no program is attached.
+    #[serde(default)]
+    pub(crate) system: System,
 }
 
 impl Guest {
@@ -124,6 +125,8 @@ impl Guest {
             runs: 0,
             locked_until: 0.0,
             stopped_at: 0.0,
+            holders: Holders::new(),
+            system: System::default(),
         }
     }
 
@@ -183,6 +186,12 @@ impl Guest {
     /// The drives with a disk or image, in order of their keys.
     pub(crate) fn drives(&self) -> impl Iterator<Item = (&String, &String)> {
         self.config.iter().filter(|(k, _)| is_drive_key(k))
+    }
+
+    /// Its drives and network cards, as QEMU has them when it starts.
+    pub(crate) fn hardware(&self) -> Config {
+        let is_device = |key: &str| is_drive_key(key) || is_net_key(key);
+        self.config.iter().filter(|(k, _)| is_device(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
     /// The drive it boots from.

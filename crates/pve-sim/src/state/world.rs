@@ -364,8 +364,14 @@ impl World {
         let pid = self.node_mut(&node).map_or(1, Node::pid);
         if let Some(guest) = self.guests.get_mut(&vmid) {
             guest.runs = run_number;
-            guest.run =
-                Some(Run { id: format!("{vmid}-{run_number}"), since: now, pid, paused: false, agent_up: None });
+            let devices = guest.hardware();
+            guest.run = Some(Run {
+                id: format!("{vmid}-{run_number}"),
+                since: now,
+                pid,
+                devices: Some(devices),
+                ..Run::default()
+            });
         }
         // Only VMs have guests that attach from outside.
         let described = crate::hook::describe(self, vmid);

@@ -2,15 +2,13 @@
 //!
 //! With a program at the guest hook it answers, within five seconds; without, a paper guest does.
 
-use std::net::IpAddr;
-
 use serde_json::{Value, json};
 
 use crate::calls::{AgentCall, Call, Done, Outcome, names, now};
+use crate::hook::paper;
 use crate::http::fail::Fail;
 use crate::state::World;
-use crate::state::drive::{is_net_key, option_of};
-use crate::state::guest::Guest;
+use crate::state::guest::{Guest, System};
 
 /// How the agent's answer is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +55,15 @@ pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
 /// Whether the agent of a running VM answers.
 pub(crate) fn is_up(world: &World, guest: &Guest) -> bool {
     let Some(run) = &guest.run else { return false };
-    let paper = || !world.hook.attached() && world.agent_after.is_some_and(|s| world.now >= run.since + s);
+    let after = match guest.system {
+        System::Paper => world.agent_after,
+        System::Linux => Some(0.0),
+        System::Empty => None,
+    };
+    let paper = || !world.hook.attached() && after.is_some_and(|s| world.now >= run.since + s);
     // What a program said of its guest counts while that program is there.
     let up = run.agent_up.map_or_else(paper, |up| up && world.hook.attached());
-    guest.agent_enabled() && !run.paused && up
+    guest.agent_enabled() && !run.paused && !run.asleep && up
 }
 
 /// Whether the agent can be asked at all.
@@ -84,8 +87,8 @@ fn ask(world: &mut World, call: &Call<'_>, command: &str, arguments: &Value, sha
     let vmid = call.vmid();
     match reach(world, call)? {
         Err(done) => return Ok(done),
-        Ok(guest) if !world.hook.attached() => {
-            let answer = paper(world, guest, command, arguments);
+        Ok(_) if !world.hook.attached() => {
+            let answer = paper::answer(world, vmid, command, arguments);
             return finish(&answer, shape).map(Done::Now).map_err(Into::into);
         }
         Ok(_) => {}
@@ -104,7 +107,11 @@ pub(crate) fn finish(answer: &Value, shape: Shape) -> Result<Value, Fail> {
             return Ok(json!({"result": {"error": error}}));
         }
         let text = error.get("desc").and_then(Value::as_str).unwrap_or("unknown");
-        return Err(Fail::die(format!("Agent error: {text}")));
+        if !text.is_ascii() {
+            // The daemon's process can't write such a text into its answer, and dies of it.
+            return Err(Fail::bare(596, "Broken pipe"));
+        }
+        return Err(Fail::exact(500, format!("Agent error: {text}\n")));
     }
     Ok(match shape {
         Shape::Result => json!({"result": value}),
@@ -124,10 +131,11 @@ pub(crate) fn finish(answer: &Value, shape: Shape) -> Result<Value, Fail> {
     })
 }
 
+/// The bytes of an answer; those that are no UTF-8 are taken for Latin-1, each byte a character.
 fn decoded(text: &str) -> String {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8(bytes).unwrap_or_else(|wrong| wrong.as_bytes().iter().copied().map(char::from).collect())
 }
 
 fn exec_answer(value: &Value) -> Value {
@@ -201,81 +209,4 @@ pub(crate) fn file_write(world: &mut World, call: &Call<'_>) -> Outcome {
     };
     let arguments = json!({"path": call.str("file"), "mode": "wb", "buf-b64": content});
     ask(world, call, "guest-file-write", &arguments, Shape::Nothing)
-}
-
-/// What a guest of paper answers.
-fn paper(world: &World, guest: &Guest, command: &str, arguments: &Value) -> Value {
-    let value = match command {
-        "guest-ping" | "guest-shutdown" | "guest-file-write" | "guest-set-user-password" => json!({}),
-        "guest-fsfreeze-status" => json!("thawed"),
-        "guest-fsfreeze-freeze" | "guest-fsfreeze-thaw" => json!(1),
-        "guest-fstrim" => json!({"paths": []}),
-        "guest-get-memory-block-info" => json!({"size": 128 << 20}),
-        "guest-info" => json!({"version": "10.0.13", "supported_commands": []}),
-        "guest-get-osinfo" => json!({
-            "id": "ubuntu", "name": "Ubuntu", "pretty-name": "Ubuntu 24.04 LTS", "version": "24.04 LTS (Noble Numbat)",
-            "version-id": "24.04", "kernel-release": "6.8.0-generic", "kernel-version": "#1 SMP", "machine": "x86_64",
-        }),
-        "guest-get-host-name" => json!({"host-name": guest.name()}),
-        "guest-network-get-interfaces" => interfaces(guest),
-        "guest-get-fsinfo" | "guest-get-users" | "guest-get-memory-blocks" => json!([]),
-        #[expect(clippy::cast_possible_truncation, reason = "nanoseconds since the epoch fit in 64 bits")]
-        "guest-get-time" => json!((world.now * 1e9) as i64),
-        "guest-get-timezone" => json!({"zone": "UTC", "offset": 0}),
-        "guest-get-vcpus" => {
-            (0..guest.cpus()).map(|n| json!({"logical-id": n, "online": true, "can-offline": n > 0})).collect()
-        }
-        "guest-exec" => json!({"pid": 1000}),
-        "guest-exec-status" => json!({"exited": true, "exitcode": 0}),
-        "guest-file-read" => {
-            let path = arguments["path"].as_str().unwrap_or_default();
-            let text = format!("failed to open file '{path}' (mode: 'r'): No such file or directory");
-            return json!({"error": {"class": "GenericError", "desc": text}});
-        }
-        other => {
-            let text = format!("The command {other} has not been found");
-            return json!({"error": {"class": "CommandNotFound", "desc": text}});
-        }
-    };
-    json!({"return": value})
-}
-
-/// `lo` and the network cards, with the addresses of `ipconfigN` or of tags `ip_netN_ADDRESS`.
-fn interfaces(guest: &Guest) -> Value {
-    let statistics = json!({
-        "rx-bytes": 0, "rx-packets": 0, "rx-errs": 0, "rx-dropped": 0,
-        "tx-bytes": 0, "tx-packets": 0, "tx-errs": 0, "tx-dropped": 0,
-    });
-    let address = |text: &str, prefix: u32| {
-        let kind = if text.contains(':') { "ipv6" } else { "ipv4" };
-        json!({"ip-address": text, "ip-address-type": kind, "prefix": prefix})
-    };
-    let mut rows = vec![json!({
-        "name": "lo", "hardware-address": "00:00:00:00:00:00", "statistics": statistics,
-        "ip-addresses": [address("127.0.0.1", 8), address("::1", 128)],
-    })];
-    for (key, text) in guest.config.iter().filter(|(k, _)| is_net_key(k)) {
-        let number = &key[3..];
-        let mac = text.split(',').next().and_then(|f| f.split_once('=')).map_or("", |(_, m)| m).to_lowercase();
-        let mut found = Vec::new();
-        if let Some(ipconfig) = guest.get(&format!("ipconfig{number}")) {
-            for cidr in [option_of(ipconfig, "ip"), option_of(ipconfig, "ip6")].into_iter().flatten() {
-                if let Some((ip, prefix)) = cidr.split_once('/') {
-                    found.push(address(ip, prefix.parse().unwrap_or(24)));
-                }
-            }
-        }
-        let tag = format!("ip_net{number}_");
-        for ip in guest.get("tags").unwrap_or_default().split(';').filter_map(|t| t.strip_prefix(tag.as_str())) {
-            if ip.parse::<IpAddr>().is_ok() {
-                found.push(address(ip, 24));
-            }
-        }
-        let mut row = json!({"name": format!("eth{number}"), "hardware-address": mac, "statistics": statistics});
-        if !found.is_empty() {
-            row["ip-addresses"] = json!(found);
-        }
-        rows.push(row);
-    }
-    Value::Array(rows)
 }

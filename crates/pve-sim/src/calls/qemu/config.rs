@@ -8,6 +8,7 @@ use crate::http::fail::Fail;
 use crate::jobs::Job;
 use crate::schema::{Kind, Schema};
 use crate::state::World;
+use crate::state::flock::Hold;
 use crate::state::guest::{Config, Pending};
 
 /// A stored text as JSON shows it: numbers for what the schema calls integer or boolean.
@@ -69,12 +70,10 @@ pub(crate) fn pending(world: &mut World, call: &Call<'_>) -> Outcome {
     now(Value::Array(rows))
 }
 
-/// The clean-up after a stop may hold the lock file.
+/// A call waits for the lock file for ten seconds.
 pub(crate) fn lock(world: &World, vmid: u32) -> Result<(), Stop> {
-    let held = world.guests.get(&vmid).is_some_and(|g| g.locked_until > world.now);
-    if held {
-        let file = format!("/var/lock/qemu-server/lock-{vmid}.conf");
-        return Err(Stop::Retry(10.0, Fail::die(format!("can't lock file '{file}' - got timeout"))));
+    if world.is_flocked(vmid, None, Hold::Exclusive) {
+        return Err(Stop::Retry(10.0, world.lock_failure(vmid)));
     }
     Ok(())
 }
@@ -119,33 +118,6 @@ pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
     let upid = world.spawn(node, "qmconfig", &vmid.to_string(), call.who, job, after);
     world.log(&upid, format!("update VM {vmid}: {}", words.join(" ")));
     now(json!(upid))
-}
-
-/// The cloud-init settings, with what is pending.
-pub(crate) fn cloudinit(world: &mut World, call: &Call<'_>) -> Outcome {
-    let guest = world.guest(call.node(), call.vmid())?;
-    let is_ours = |key: &str| {
-        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
-        ["ciuser", "cipassword", "cicustom", "citype", "ipconfig", "nameserver", "searchdomain", "sshkeys", "name"]
-            .contains(&stem)
-    };
-    let mut rows = Vec::new();
-    for (key, value) in guest.config.iter().filter(|(k, _)| is_ours(k)) {
-        let mut row = json!({"key": key, "value": shown(call.schema, key, value)});
-        match guest.pending.get(key) {
-            Some(Pending::Set(new)) => row["pending"] = shown(call.schema, key, new),
-            Some(Pending::Delete { .. }) => row["delete"] = json!(1),
-            None => {}
-        }
-        rows.push(row);
-    }
-    now(Value::Array(rows))
-}
-
-/// The drive is made anew at every start anyway.
-pub(crate) fn regenerate_cloudinit(world: &mut World, call: &Call<'_>) -> Outcome {
-    world.guest(call.node(), call.vmid())?;
-    now(Value::Null)
 }
 
 pub(crate) fn unlink(world: &mut World, call: &Call<'_>) -> Outcome {

@@ -1,10 +1,15 @@
 //! Virtual machines: `/nodes/{node}/qemu`.
 
 pub(crate) mod agent;
+mod capabilities;
+mod cloudinit;
 pub(crate) mod config;
 pub(crate) mod config_change;
+mod console;
 pub(crate) mod drives;
+pub(crate) mod feature;
 pub(crate) mod power;
+mod rrd;
 pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod vms;
@@ -17,6 +22,12 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         return Some(match (verb, path) {
             ("GET", "/nodes/{node}/qemu") => status::list,
             ("POST", "/nodes/{node}/qemu") => vms::create,
+            ("GET", "/nodes/{node}/capabilities") => capabilities::index,
+            ("GET", "/nodes/{node}/capabilities/qemu") => capabilities::qemu,
+            ("GET", "/nodes/{node}/capabilities/qemu/cpu") => capabilities::models,
+            ("GET", "/nodes/{node}/capabilities/qemu/cpu-flags") => capabilities::flags,
+            ("GET", "/nodes/{node}/capabilities/qemu/machines") => capabilities::machines,
+            ("GET", "/nodes/{node}/capabilities/qemu/migration") => capabilities::migration,
             _ => return None,
         });
     };
@@ -47,8 +58,18 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/agent/file-read") => agent::file_read,
         ("POST", "/agent/file-write") => agent::file_write,
         ("POST", "/agent/set-user-password") => agent::set_user_password,
-        ("GET", "/cloudinit") => config::cloudinit,
-        ("PUT", "/cloudinit") => config::regenerate_cloudinit,
+        ("GET", "/cloudinit") => cloudinit::list,
+        ("PUT", "/cloudinit") => cloudinit::regenerate,
+        ("GET", "/cloudinit/dump") => cloudinit::dump,
+        ("GET", "/feature") => feature::get,
+        ("GET", "/rrddata") => rrd::data,
+        ("GET", "/rrd") => rrd::picture,
+        ("POST", "/vncproxy") => console::vnc,
+        ("GET", "/vncwebsocket") => console::websocket,
+        ("POST", "/termproxy") => console::terminal,
+        ("POST", "/spiceproxy") => console::spice,
+        ("PUT", "/sendkey") => console::send_key,
+        ("POST", "/monitor") => console::monitor,
         (_, rest) if rest.starts_with("/agent/") => agent::simple,
         ("GET", "/snapshot") => snapshots::list,
         ("POST", "/snapshot") => snapshots::create,

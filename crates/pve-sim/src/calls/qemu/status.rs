@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::calls::{Call, Outcome, names, now};
 use crate::state::World;
-use crate::state::drive::{is_drive_key, is_net_key};
+use crate::state::drive::{is_drive_key, is_net_key, option_of};
 use crate::state::guest::{Guest, GuestKind, Run};
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
@@ -58,7 +58,7 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
             let mut row = row(world, g);
             if call.flag("full") {
                 row.insert("qmpstatus".to_owned(), json!("stopped"));
-                running_details(&mut row, g);
+                running_details(world, &mut row, g);
             }
             Value::Object(row)
         })
@@ -66,11 +66,20 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     now(Value::Array(rows))
 }
 
-fn running_details(row: &mut Map<String, Value>, guest: &Guest) {
+fn running_details(world: &World, row: &mut Map<String, Value>, guest: &Guest) {
     let Some(run) = &guest.run else { return };
     row.insert("diskread".to_owned(), json!(0));
     row.insert("diskwrite".to_owned(), json!(0));
-    row.insert("qmpstatus".to_owned(), json!(if run.paused { "paused" } else { "running" }));
+    row.insert(
+        "qmpstatus".to_owned(),
+        json!(if run.paused {
+            "paused"
+        } else if run.asleep {
+            "suspended"
+        } else {
+            "running"
+        }),
+    );
     let memory = guest.memory();
     row.insert("balloon".to_owned(), json!(memory));
     row.insert("ballooninfo".to_owned(), json!({"actual": memory, "max_mem": memory}));
@@ -82,8 +91,9 @@ fn running_details(row: &mut Map<String, Value>, guest: &Guest) {
         "pbs-masterkey": true, "query-bitmap-info": true,
     });
     row.insert("proxmox-support".to_owned(), support);
-    let nics: Map<String, Value> = guest
-        .config
+    let hardware = guest.hardware();
+    let devices = run.devices.as_ref().unwrap_or(&hardware);
+    let nics: Map<String, Value> = devices
         .keys()
         .filter(|k| is_net_key(k))
         .map(|k| (format!("tap{}i{}", guest.vmid, &k[3..]), json!({"netin": 0, "netout": 0})))
@@ -91,13 +101,19 @@ fn running_details(row: &mut Map<String, Value>, guest: &Guest) {
     if !nics.is_empty() {
         row.insert("nics".to_owned(), Value::Object(nics));
     }
-    let blocks: Map<String, Value> =
-        guest.config.keys().filter(|k| is_drive_key(k)).map(|k| (k.clone(), block_statistics())).collect();
+    // A system that boots reads from its disks first.
+    let booted = world.now >= run.since + world.pace.scaled(2.0);
+    let first = guest.boot_disk().unwrap_or_default();
+    let blocks: Map<String, Value> = devices
+        .keys()
+        .filter(|k| is_drive_key(k) && !k.starts_with("tpmstate"))
+        .map(|k| (k.clone(), block_statistics(booted && k == first)))
+        .collect();
     row.insert("blockstat".to_owned(), Value::Object(blocks));
 }
 
-/// QEMU's statistics of a drive that did nothing yet.
-fn block_statistics() -> Value {
+/// QEMU's statistics of a drive; one that was used says how long ago.
+fn block_statistics(used: bool) -> Value {
     let mut row = json!({"account_failed": true, "account_invalid": true, "timed_stats": [], "wr_highest_offset": 0});
     for what in ["rd", "wr", "unmap", "zone_append"] {
         for counter in ["bytes", "operations", "merged", "total_time_ns"] {
@@ -110,6 +126,9 @@ fn block_statistics() -> Value {
         row[format!("failed_{what}_operations")] = json!(0);
         row[format!("invalid_{what}_operations")] = json!(0);
     }
+    if used {
+        row["idle_time_ns"] = json!(1_000_000_000);
+    }
     row
 }
 
@@ -117,7 +136,7 @@ pub(crate) fn current(world: &mut World, call: &Call<'_>) -> Outcome {
     let guest = world.guest(call.node(), call.vmid())?;
     let mut row = row(world, guest);
     row.entry("qmpstatus").or_insert_with(|| json!("stopped"));
-    running_details(&mut row, guest);
+    running_details(world, &mut row, guest);
     let ha = match world.cluster.ha.get(&format!("vm:{}", guest.vmid)) {
         Some(resource) => json!({"managed": 1, "state": resource.state}),
         None => json!({"managed": 0}),
@@ -125,6 +144,13 @@ pub(crate) fn current(world: &mut World, call: &Call<'_>) -> Outcome {
     row.insert("ha".to_owned(), ha);
     if guest.agent_enabled() {
         row.insert("agent".to_owned(), json!(1));
+    }
+    if let Some(vga) = guest.get("vga") {
+        row.insert("clipboard".to_owned(), json!(option_of(vga, "clipboard")));
+        let kind = vga.split(',').next().unwrap_or_default();
+        if kind.trim_start_matches("type=").starts_with("qxl") || kind.contains("virtio") {
+            row.insert("spice".to_owned(), json!(1));
+        }
     }
     now(Value::Object(row))
 }
