@@ -52,7 +52,7 @@ pub(super) fn populate(world: &mut World, vms: u32) {
             let pid = world.node_mut(node).map_or(1, Node::pid);
             world.runs.insert(vmid, 1);
             guest.runs = 1;
-            guest.run = Some(Run { id: format!("{vmid}-1"), since: world.now, pid, paused: false, agent_up: None });
+            guest.run = Some(Run { id: format!("{vmid}-1"), since: world.now, pid, ..Run::default() });
         }
         world.guests.insert(vmid, guest);
     }
