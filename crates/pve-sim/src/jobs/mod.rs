@@ -6,8 +6,8 @@ pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
-pub(crate) mod network;
 mod lock;
+pub(crate) mod network;
 pub(crate) mod power;
 pub(crate) mod snapshot;
 pub(crate) mod suspend;
@@ -25,11 +25,20 @@ use crate::state::guest::Config;
 pub(crate) enum Job {
     Create(create::Create),
     Clone(clone::Clone),
-    Template { vmid: u32 },
-    Destroy { vmid: u32, purge: bool },
-    Start { vmid: u32 },
+    Template {
+        vmid: u32,
+    },
+    Destroy {
+        vmid: u32,
+        purge: bool,
+    },
+    Start {
+        vmid: u32,
+    },
     /// A start that passes over the lock of the configuration.
-    StartLocked { vmid: u32 },
+    StartLocked {
+        vmid: u32,
+    },
     Stop(power::Stop),
     Shutdown(power::Shutdown),
     Reset(power::Reset),
@@ -39,13 +48,28 @@ pub(crate) enum Job {
     Console,
     Locked(lock::Locked),
     Resize(disk::Resize),
-    Configure { vmid: u32, node: String, change: Config },
+    Configure {
+        vmid: u32,
+        node: String,
+        change: Config,
+    },
     Upload(volume::Upload),
-    DeleteVolume { node: String, volid: String },
+    DeleteVolume {
+        node: String,
+        volid: String,
+    },
     Snapshot(snapshot::Snapshot),
-    Migrate { vmid: u32, target: String },
-    Ha { vmid: u32, state: String },
-    ReloadNetwork { node: String },
+    Migrate {
+        vmid: u32,
+        target: String,
+    },
+    Ha {
+        vmid: u32,
+        state: String,
+    },
+    ReloadNetwork {
+        node: String,
+    },
 }
 
 /// What follows a step.
