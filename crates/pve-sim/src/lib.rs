@@ -8,10 +8,12 @@
 //! field misread by a client is not misread here in the same way.
 
 mod budget;
+mod calendar;
 mod calls;
 mod clock;
 mod control;
 mod faults;
+mod ha;
 mod hook;
 mod http;
 mod jobs;
@@ -19,6 +21,7 @@ mod latency;
 mod options;
 mod perm;
 mod record;
+mod rrd;
 mod schema;
 mod shared;
 mod sim;

@@ -21,16 +21,21 @@ fn members(world: &World, call: &Call<'_>, id: &str) -> Result<Value, Fail> {
             }
             let mut row = resources::guest_row(world, guest);
             if let Some(map) = row.as_object_mut() {
-                map.remove("pool");
-                map.remove("tags");
+                for key in ["pool", "lock", "hastate", "tags"] {
+                    map.remove(key);
+                }
             }
             members.push(row);
         }
     }
     if call.get("type").is_none_or(|t| t == "storage") {
-        for storage in &pool.storages {
-            for node in &world.nodes {
-                members.extend(resources::storage_row(world, &node.name, storage));
+        let local = world.local_node();
+        for id in &pool.storages {
+            // One row, of the node that answers if it has the storage.
+            let on = |node: &&str| world.storages.get(id).is_some_and(|s| s.on(node));
+            let others = world.nodes.iter().map(|n| n.name.as_str());
+            if let Some(node) = std::iter::once(local.as_str()).chain(others).find(on) {
+                members.extend(resources::storage_row(world, node, id));
             }
         }
     }
@@ -74,6 +79,10 @@ pub(crate) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
     if world.pools.contains_key(id) {
         return Err(Fail::die(format!("create pool failed: pool '{id}' already exists")).into());
     }
+    if let Some((parent, _)) = id.rsplit_once('/').filter(|(parent, _)| !world.pools.contains_key(*parent)) {
+        let text = format!("create pool failed: parent '{parent}' of pool '{id}' does not exist");
+        return Err(Fail::die(text).into());
+    }
     let comment = call.get("comment").filter(|c| !c.is_empty()).map(str::to_owned);
     world.pools.insert(id.to_owned(), Pool { comment, ..Pool::default() });
     now(Value::Null)
@@ -89,11 +98,10 @@ pub(crate) fn update(world: &mut World, call: &Call<'_>) -> Outcome {
         call.str(name).split([',', ';', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
     };
     let (vms, storages) = (words("vms"), words("storage"));
-    for vm in &vms {
-        needs::modify(world, call.who, &format!("/vms/{vm}"))?;
-    }
-    for storage in &storages {
-        needs::modify(world, call.who, &format!("/storage/{storage}"))?;
+    // Refusals inside the lock lose their status.
+    let wrapped = |refused: Fail| fail(refused.line());
+    for path in vms.iter().map(|v| format!("/vms/{v}")).chain(storages.iter().map(|s| format!("/storage/{s}"))) {
+        needs::modify(world, call.who, &path).map_err(wrapped)?;
     }
     let delete = call.flag("delete");
     for vm in &vms {
@@ -115,6 +123,7 @@ pub(crate) fn update(world: &mut World, call: &Call<'_>) -> Outcome {
                 return Err(fail(text).into());
             }
             Some(current) => {
+                world.need(call.who, &format!("/pool/{current}"), &["Pool.Allocate"]).map_err(wrapped)?;
                 if let Some(pool) = world.pools.get_mut(&current) {
                     pool.vms.remove(&number);
                 }
@@ -150,13 +159,19 @@ pub(crate) fn delete(world: &mut World, call: &Call<'_>) -> Outcome {
     let Some(pool) = world.pools.get(id) else {
         return Err(fail(format!("pool '{id}' does not exist")).into());
     };
-    if let Some(vm) = pool.vms.iter().next() {
+    let inner = format!("{id}/");
+    if let Some(sub) = world.pools.keys().find(|p| p.starts_with(&inner)) {
+        return Err(fail(format!("pool '{id}' is not empty (contains pool '{sub}')")).into());
+    }
+    if let Some(vm) = pool.vms.iter().find(|v| world.guests.contains_key(v)) {
         return Err(fail(format!("pool '{id}' is not empty (contains VM {vm})")).into());
     }
-    if let Some(storage) = pool.storages.iter().next() {
-        return Err(fail(format!("pool '{id}' is not empty (contains storage {storage})")).into());
+    if let Some(storage) = pool.storages.iter().find(|s| world.storages.contains_key(*s)) {
+        return Err(fail(format!("pool '{id}' is not empty (contains storage '{storage}')")).into());
     }
+    let path = format!("/pool/{id}");
     world.pools.remove(id);
+    world.access.acl.retain(|e| e.path != path);
     now(Value::Null)
 }
 

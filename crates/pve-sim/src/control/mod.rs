@@ -51,6 +51,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/sim/vms/{vmid}/power-off", post(world::power_off))
         .route("/sim/nodes/{node}/down", post(world::node_down))
         .route("/sim/nodes/{node}/up", post(world::node_up))
+        .route("/sim/nodes/{node}/maintenance/{word}", post(world::maintenance))
+        .route("/sim/quorum/{word}", post(world::quorum))
         .route("/sim/tick", post(world::tick))
         .route("/sim/tasks/{upid}/step", post(world::step))
         .route("/sim/tasks/{upid}/finish", post(world::finish))

@@ -163,3 +163,14 @@ fn meddle(shared: &Shared, what: &str, absent: &str, change: impl FnOnce(&mut Wo
     shared.changed.notify_waiters();
     ok(Value::Null)
 }
+
+/// The HA manager takes guests away from a node (`on`), or may use it again (`off`).
+pub(super) async fn maintenance(State(shared): Door, Path((node, word)): Path<(String, String)>) -> Response {
+    let what = format!("POST /sim/nodes/{node}/maintenance/{word}");
+    meddle(&shared, &what, "no such node, or neither `on` nor `off`", |world| world.maintain(&node, &word))
+}
+
+/// Takes the majority away (`off`), or gives it back (`on`), whatever the nodes look like.
+pub(super) async fn quorum(State(shared): Door, Path(word): Path<String>) -> Response {
+    meddle(&shared, &format!("POST /sim/quorum/{word}"), "`on` or `off`", |world| world.set_quorum(&word))
+}

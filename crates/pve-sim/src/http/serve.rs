@@ -27,8 +27,8 @@ use crate::perm::Who;
 use crate::record::{Answered, Witness};
 use crate::schema::{Found, verify};
 use crate::shared::{Shared, pause};
-use crate::state::World;
 use crate::state::orders::Orders;
+use crate::state::{World, Writable};
 
 /// The connection is to be closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -254,7 +254,7 @@ async fn dispatch(
     path: &str,
     (who, via): (Who, Via),
     (mut raw, file): (Raw, Option<Bytes>),
-    ordered: Ordered,
+    mut ordered: Ordered,
     witness: &mut Witness,
 ) -> Result<(Value, Beside), Fail> {
     if path == "/" && *verb == Verb::GET {
@@ -295,6 +295,10 @@ async fn dispatch(
     let params = verify(shared.schema, method, &raw).map_err(Fail::params)?;
     // A method that is known but not simulated has been checked as far as the tables go.
     let handler = calls::handler_of(method).ok_or_else(unknown)?;
+    let writable = shared.world().writable(method)?;
+    if let Writable::FailsLater(text) = writable {
+        ordered.orders.task_fails = Some(text.to_owned());
+    }
     let call = Call { schema: shared.schema, method, who: &who, params, file };
     if let Some(fail) = ordered.locked {
         pause(shared.scaled(LOCK_LIMIT)).await;
@@ -339,7 +343,7 @@ fn ordered_call(world: &mut World, handler: calls::Handler, call: &Call<'_>, ord
 }
 
 fn local(world: &World) -> String {
-    world.nodes.first().map_or_else(String::new, |n| n.name.clone())
+    world.local_node()
 }
 
 /// Whether the node of a call is down; unknown nodes fail.

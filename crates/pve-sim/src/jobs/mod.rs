@@ -2,6 +2,7 @@
 //!
 //! A job is a value that is part of the world; [`step`] does its next due piece and says what follows.
 
+pub(crate) mod bulk;
 pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod destroy;
@@ -67,6 +68,11 @@ pub(crate) enum Job {
         vmid: u32,
         state: String,
     },
+    Bulk(bulk::Bulk),
+    /// Only the log says that it was done.
+    Nothing {
+        log: Vec<String>,
+    },
     ReloadNetwork {
         node: String,
     },
@@ -129,6 +135,13 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 }
                 Job::ReloadNetwork { node } => {
                     network::reload(world, &node);
+                    Next::Done
+                }
+                Job::Bulk(bulk) => bulk::step(world, upid, bulk),
+                Job::Nothing { log } => {
+                    for line in log {
+                        world.log(upid, line);
+                    }
                     Next::Done
                 }
                 Job::Create(_) | Job::Clone(_) | Job::Locked(_) => Next::Done,

@@ -277,27 +277,12 @@ pub(crate) fn migrate(world: &mut World, upid: &str, vmid: u32, target: &str) ->
     Ok(())
 }
 
-/// The HA manager gets to work.
+/// The HA manager is told; it gets to work in its next round.
 pub(crate) fn ha(world: &mut World, vmid: u32, state: &str) {
-    if let Some(resource) = world.cluster.ha.get_mut(&format!("vm:{vmid}")) {
+    let sid = crate::ha::sid_of(world, vmid);
+    if let Some(resource) = world.cluster.ha.get_mut(&sid) {
         state.clone_into(&mut resource.state);
+        resource.unsaid = false;
     }
-    let Some(guest) = world.guests.get(&vmid) else { return };
-    let (node, running) = (guest.node.clone(), guest.running());
-    let who = crate::perm::Who("root@pam".to_owned());
-    let id = vmid.to_string();
-    if state == "started" && !running {
-        let after = world.pace.of("start");
-        world.spawn(&node, "qmstart", &id, &who, Job::Start { vmid }, after);
-    } else if state != "started" && running {
-        let after = world.pace.of("stop");
-        world.spawn(
-            &node,
-            "qmstop",
-            &id,
-            &who,
-            Job::Stop(Stop { vmid, node: node.clone(), until: None, skiplock: false }),
-            after,
-        );
-    }
+    crate::ha::hurry(world);
 }

@@ -92,6 +92,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
 fn version(asked: &str) -> String {
     match asked.split('.').count() {
         2 if asked == "9.2" => "9.2.11".to_owned(),
+        2 if asked == "8.4" => "8.4.16".to_owned(),
         2 => format!("{asked}.1"),
         _ => asked.to_owned(),
     }
@@ -116,6 +117,7 @@ fn node(id: u32, cluster: u32, now: f64, fingerprint: &str) -> Node {
         fingerprint: fingerprint.to_owned(),
         bridges: vec!["vmbr0".to_owned()],
         network: None,
+        ..Node::default()
     }
 }
 

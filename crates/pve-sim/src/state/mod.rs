@@ -12,6 +12,8 @@ mod dump;
 pub(crate) mod firewall;
 pub(crate) mod flock;
 pub(crate) mod guest;
+pub(crate) mod ha;
+mod health;
 pub(crate) mod interfaces;
 pub(crate) mod node;
 pub(crate) mod orders;
@@ -24,4 +26,5 @@ pub(crate) mod task;
 pub(crate) mod trouble;
 pub(crate) mod world;
 
+pub(crate) use health::Writable;
 pub(crate) use world::World;

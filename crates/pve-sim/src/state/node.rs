@@ -1,11 +1,13 @@
 //! A node of the cluster.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::interfaces::Network;
 
 /// A node.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) id: u32,
@@ -22,6 +24,18 @@ pub(crate) struct Node {
     /// None until somebody changes something.
     #[serde(default)]
     pub(crate) network: Option<Network>,
+    /// When it was last heard of, if it is down.
+    #[serde(default)]
+    pub(crate) lost: f64,
+    /// The HA manager keeps guests away from it.
+    #[serde(default)]
+    pub(crate) maintenance: bool,
+    /// What was set on it (`dns1`, `search`, `timezone`, `hosts`, `subscription`, stopped services …).
+    #[serde(default)]
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Its own configuration file.
+    #[serde(default)]
+    pub(crate) config: BTreeMap<String, String>,
 }
 
 impl Node {
@@ -40,5 +54,10 @@ impl Node {
     pub(crate) fn network_mut(&mut self) -> &mut Network {
         let ip = &self.ip;
         self.network.get_or_insert_with(|| Network::new(ip))
+    }
+
+    /// A setting, or what it is if nobody set it.
+    pub(crate) fn setting<'a>(&'a self, name: &str, otherwise: &'a str) -> &'a str {
+        self.settings.get(name).map_or(otherwise, String::as_str)
     }
 }

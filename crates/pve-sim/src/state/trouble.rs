@@ -24,6 +24,7 @@ pub(crate) struct Trouble {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Planned {
     NodeDown(String),
+    NodeUp(String),
 }
 
 impl Trouble {
@@ -48,6 +49,9 @@ impl World {
         match self.trouble.plan.remove(0) {
             (_, Planned::NodeDown(node)) => {
                 self.node_down(&node);
+            }
+            (_, Planned::NodeUp(node)) => {
+                self.node_up(&node);
             }
         }
     }
@@ -113,10 +117,12 @@ impl World {
 
     /// The node loses its power, and with it its guests; false if there is no such node.
     pub(crate) fn node_down(&mut self, node: &str) -> bool {
-        match self.node_mut(node) {
-            Some(found) => found.online = false,
-            None => return false,
+        let now = self.now;
+        let Some(found) = self.node_mut(node) else { return false };
+        if found.online {
+            found.lost = now;
         }
+        found.online = false;
         let here: Vec<(u32, String)> = self
             .guests
             .values()
@@ -138,6 +144,7 @@ impl World {
             found.booted = now;
         }
         found.online = true;
+        found.lost = 0.0;
         true
     }
 
@@ -173,8 +180,8 @@ mod test {
         for (at, node) in [(5.0, "b"), (2.0, "a"), (5.0, "c")] {
             trouble.plan(at, Planned::NodeDown(node.to_owned()));
         }
-        let nodes: Vec<_> = trouble.plan.iter().map(|(_, Planned::NodeDown(node))| node.as_str()).collect();
-        assert_eq!(nodes, ["a", "b", "c"]);
+        let nodes: Vec<_> = trouble.plan.iter().map(|(_, what)| what.clone()).collect();
+        assert_eq!(nodes, ["a", "b", "c"].map(|node| Planned::NodeDown(node.to_owned())));
         assert!((trouble.next_due() - 2.0).abs() < f64::EPSILON);
     }
 }

@@ -215,6 +215,7 @@ impl World {
             orders: std::mem::take(&mut self.orders),
             order: self.task_count,
         };
+        self.cluster.note(starttime, node, &who.0, format!("starting task {upid}"));
         self.queue.insert(at(task.due, task.order), upid.clone());
         self.tasks.insert(upid.clone(), task);
         self.active.insert(upid.clone());
@@ -242,6 +243,8 @@ impl World {
             self.now = self.now.max(next);
             if self.trouble.next_due() <= next {
                 self.trouble_happens();
+            } else if crate::ha::next_due(self) <= next {
+                crate::ha::round(self);
             } else if self.next_tick <= next {
                 self.publish();
                 self.next_tick += round;
@@ -255,7 +258,7 @@ impl World {
     /// When something happens next without anybody calling.
     pub(crate) fn next_due(&self) -> f64 {
         let task = self.queue.first_key_value().map_or(f64::INFINITY, |((due, _), _)| f64::from_bits(*due));
-        task.min(self.next_tick).min(self.trouble.next_due())
+        task.min(self.next_tick).min(self.trouble.next_due()).min(crate::ha::next_due(self))
     }
 
     /// Makes a task's next step due at another time.
@@ -317,6 +320,8 @@ impl World {
             task.exit = exit;
             task.endtime = Some(seconds);
             task.job = None;
+            let text = format!("end task {upid}: {}", task.exitstatus());
+            self.cluster.note(seconds, &task.node, &task.who.0, text);
         }
         self.changes += 1;
     }

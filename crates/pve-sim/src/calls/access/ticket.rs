@@ -56,6 +56,8 @@ pub(crate) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
         world.need(&who, path, &wanted).map_err(|_| failure())?;
         return Ok(Done::Now(json!({"username": name, "cap": capabilities(world, &who)})));
     }
+    let node = world.local_node();
+    world.cluster.note(seconds, &node, &name, format!("successful auth for user '{name}'"));
     let mut data = json!({
         "username": name, "ticket": ticket(world, &name), "CSRFPreventionToken": csrf_token(world, &name),
         "cap": capabilities(world, &who),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::load::{self, Load, ROOT_DISK, ROOT_USED};
 use crate::calls::{Call, Outcome, names, now};
 use crate::perm::Who;
 use crate::state::World;
@@ -12,48 +13,30 @@ pub(crate) fn version(world: &mut World, _: &Call<'_>) -> Outcome {
     now(json!({"version": world.version, "release": release, "repoid": "5151515151515151"}))
 }
 
-/// Memory and processors that running guests take.
-fn load(world: &World, node: &Node) -> (u64, f64) {
-    let running = world.guests.values().filter(|g| g.node == node.name && g.running());
-    let (mut memory, mut cpus) = (2u64 << 30, 0.0);
-    for guest in running {
-        memory += guest.memory();
-        cpus += f64::from(guest.cpus());
-    }
-    (memory.min(node.memory), (0.01 + cpus / f64::from(node.cores.max(1)) / 10.0).min(1.0))
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "seconds")]
-fn uptime(world: &World, node: &Node) -> i64 {
-    (world.now - node.booted) as i64
-}
-
-const ROOT_DISK: u64 = 100 << 30;
-
 /// A node's row in `/cluster/resources`.
-pub(crate) fn resource(world: &World, who: &Who, node: &Node) -> Value {
+pub(crate) fn resource(world: &World, who: &Who, node: &Node, load: Option<&Load>) -> Value {
     let mut row = json!({
         "id": format!("node/{}", node.name), "type": "node", "node": node.name, "level": "",
         "status": if node.online { "online" } else { "offline" }, "cgroup-mode": 2,
     });
-    if node.online && world.may(who, &format!("/nodes/{}", node.name), "Sys.Audit") {
-        statistics(world, node, &mut row);
+    if let Some(load) = load.filter(|_| node.online && world.may(who, &format!("/nodes/{}", node.name), "Sys.Audit")) {
+        statistics(node, load, &mut row);
     }
     row
 }
 
-fn statistics(world: &World, node: &Node, row: &mut Value) {
-    let (memory, cpu) = load(world, node);
-    row["cpu"] = json!(cpu);
+fn statistics(node: &Node, load: &Load, row: &mut Value) {
+    row["cpu"] = json!(load.cpu);
     row["maxcpu"] = json!(node.cores);
-    row["mem"] = json!(memory);
+    row["mem"] = json!(load.memory);
     row["maxmem"] = json!(node.memory);
-    row["disk"] = json!(8u64 << 30);
+    row["disk"] = json!(ROOT_USED);
     row["maxdisk"] = json!(ROOT_DISK);
-    row["uptime"] = json!(uptime(world, node));
+    row["uptime"] = json!(load.uptime);
 }
 
 pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
+    let loads = load::all(world);
     let rows: Vec<Value> = world
         .nodes
         .iter()
@@ -62,8 +45,10 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
                 "id": format!("node/{}", node.name), "type": "node", "node": node.name, "level": "",
                 "status": if node.online { "online" } else { "offline" }, "ssl_fingerprint": node.fingerprint,
             });
-            if node.online && world.may(call.who, &format!("/nodes/{}", node.name), "Sys.Audit") {
-                statistics(world, node, &mut row);
+            let load = loads.get(node.name.as_str());
+            let seen = node.online && world.may(call.who, &format!("/nodes/{}", node.name), "Sys.Audit");
+            if let Some(load) = load.filter(|_| seen) {
+                statistics(node, load, &mut row);
             }
             row
         })
@@ -73,56 +58,79 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
     let of = [
-        "qemu",
-        "lxc",
-        "ceph",
-        "vzdump",
-        "services",
-        "subscription",
-        "network",
-        "tasks",
-        "storage",
-        "disks",
+        "aplinfo",
         "apt",
-        "status",
-        "version",
-        "time",
-        "dns",
-        "hosts",
-        "firewall",
-        "replication",
+        "capabilities",
+        "ceph",
         "certificates",
         "config",
+        "disks",
+        "dns",
+        "firewall",
+        "hardware",
+        "hosts",
+        "journal",
+        "lxc",
+        "migrateall",
+        "netstat",
+        "network",
+        "qemu",
+        "query-oci-repo-tags",
+        "query-url-metadata",
+        "replication",
+        "report",
+        "rrd",
         "rrddata",
+        "scan",
+        "sdn",
+        "services",
+        "spiceshell",
+        "startall",
+        "status",
+        "stopall",
+        "storage",
+        "subscription",
+        "suspendall",
+        "syslog",
+        "tasks",
+        "termproxy",
+        "time",
+        "version",
+        "vncshell",
+        "vzdump",
+        "wakeonlan",
     ];
     now(names("name", &of))
 }
 
 pub(crate) fn status(world: &mut World, call: &Call<'_>) -> Outcome {
     let Some(node) = world.node(call.node()) else { return now(Value::Null) };
-    let (memory, cpu) = load(world, node);
-    let kernel = json!({
-        "sysname": "Linux", "machine": "x86_64", "release": "6.17.4-1-pve",
-        "version": "#1 SMP PREEMPT_DYNAMIC PMX 6.17.4-1",
-    });
-    let used = 8u64 << 30;
-    now(json!({
-        "uptime": uptime(world, node), "idle": 0, "wait": 0, "cpu": cpu, "loadavg": ["0.10", "0.10", "0.10"],
+    let load = load::of(world, node);
+    let (memory, release) = (load.memory, kernel(world));
+    let build = "#1 SMP PREEMPT_DYNAMIC PMX";
+    let kernel = json!({"sysname": "Linux", "machine": "x86_64", "release": release, "version": build});
+    let mut row = json!({
+        "uptime": load.uptime, "idle": 0, "wait": 0, "cpu": load.cpu, "loadavg": ["0.10", "0.10", "0.10"],
         "pveversion": format!("pve-manager/{}/5151515151515151", world.version),
-        "kversion": "Linux 6.17.4-1-pve #1 SMP PREEMPT_DYNAMIC PMX 6.17.4-1", "current-kernel": kernel,
+        "kversion": format!("Linux {release} {build}"), "current-kernel": kernel,
         "boot-info": {"mode": "legacy-bios"},
         "cpuinfo": {
             "cpus": node.cores, "cores": node.cores, "sockets": 1, "model": "Simulated CPU", "vendor": "GenuineSim",
             "mhz": "2600.000", "flags": "fpu vme de pse", "hvm": "1", "user_hz": 100, "family": "25",
         },
-        "memory": {
-            "total": node.memory, "used": memory, "free": node.memory - memory, "available": node.memory - memory,
-        },
+        "memory": {"total": node.memory, "used": memory, "free": node.memory - memory},
         "swap": {"total": 0, "used": 0, "free": 0}, "ksm": {"shared": 0},
-        "rootfs": {"total": ROOT_DISK, "used": used, "avail": ROOT_DISK - used, "free": ROOT_DISK - used},
-    }))
+        "rootfs": {
+            "total": ROOT_DISK, "used": ROOT_USED, "avail": ROOT_DISK - ROOT_USED, "free": ROOT_DISK - ROOT_USED,
+        },
+    });
+    if world.at_least(9, 0) {
+        row["memory"]["available"] = json!(node.memory - memory);
+    }
+    now(row)
 }
 
-pub(crate) fn time(world: &mut World, _: &Call<'_>) -> Outcome {
-    now(json!({"time": world.seconds(), "localtime": world.seconds(), "timezone": "Etc/UTC"}))
+/// The kernel that comes with the release.
+fn kernel(world: &World) -> &'static str {
+    if world.at_least(9, 0) { "6.17.4-1-pve" } else { "6.8.12-10-pve" }
 }
