@@ -75,7 +75,7 @@ mod test {
         let one = series("hour", true, 100_030, 98_000, &tracks);
         assert_eq!(one, series("hour", true, 100_030, 98_000, &tracks));
         let rows = one.as_array().unwrap();
-        assert_eq!((rows.len(), &rows[59]["time"], &rows[59]["maxcpu"]), (60, &json!(99_960), &json!(4)));
+        assert_eq!((rows.len(), &rows[59]["time"], &rows[59]["maxcpu"]), (60, &json!(100_020), &json!(4)));
         assert_eq!(rows[0].as_object().unwrap().len(), 1, "before it was there");
         assert!(rows[59]["cpu"].as_f64().unwrap() <= 0.6);
     }
