@@ -23,8 +23,9 @@ use kube::{
     api::ObjectMeta,
     core::DeserializeGuard,
     runtime::{
+        WatchStreamExt as _,
         controller::{self, Action},
-        reflector::{ObjectRef, Store},
+        reflector::{self, ObjectRef, Store},
         watcher,
     },
 };
@@ -59,9 +60,12 @@ where
 {
     /// Reconciles what `api` lists under `watch`; `name` labels spans and metrics (`machine`).
     pub fn new(name: &'static str, api: Api<Guarded<K>>, watch: watcher::Config) -> Self {
+        let (reader, writer) = reflector::store();
+        // Who wrote which field is half of an object in memory, and nobody here asks.
+        let objects = watcher(api, watch).modify(|object| object.meta_mut().managed_fields = None);
         Self {
             name,
-            inner: kube::runtime::Controller::new(api, watch),
+            inner: kube::runtime::Controller::for_stream(objects.reflect(writer).applied_objects(), reader),
             concurrency: 10,
             debounce: Duration::ZERO,
             events: None,
