@@ -76,6 +76,7 @@ pub(crate) enum Job {
     ReloadNetwork {
         node: String,
     },
+    ReloadAllNetworks,
 }
 
 /// What follows a step.
@@ -131,6 +132,10 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 Job::Migrate { vmid, target } => power::migrate(world, upid, vmid, &target).into(),
                 Job::Ha { vmid, state } => {
                     power::ha(world, vmid, &state);
+                    Next::Done
+                }
+                Job::ReloadAllNetworks => {
+                    network::reload_all(world, upid);
                     Next::Done
                 }
                 Job::ReloadNetwork { node } => {

@@ -15,7 +15,8 @@ pub(crate) fn check(format: &str, value: &str) -> Result<(), String> {
     if let Some(one) = format.strip_suffix("-list") {
         return split_list(value).try_for_each(|word| check(one, word));
     }
-    if let Some(answer) = super::addresses::check(format, value) {
+    let elsewhere = super::addresses::check(format, value).or_else(|| super::sdn::check(format, value));
+    if let Some(answer) = elsewhere {
         return answer;
     }
     let ok = match format {

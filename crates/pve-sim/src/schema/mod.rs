@@ -9,6 +9,7 @@ mod formats;
 pub(crate) mod ports;
 mod propstring;
 mod routes;
+mod sdn;
 mod verify;
 
 use std::collections::BTreeMap;

@@ -18,4 +18,5 @@ mod interfaces;
 mod machine;
 mod proxmoxer;
 mod refusals;
+mod sdn;
 mod wire;

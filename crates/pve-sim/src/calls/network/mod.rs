@@ -2,6 +2,7 @@
 
 mod firewall;
 mod interfaces;
+pub(crate) use interfaces::reload;
 mod sdn;
 
 use super::Handler;
@@ -15,6 +16,9 @@ pub(super) fn is_of(path: &str) -> bool {
 pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
     if path.contains("/firewall") {
         return firewall::handler(verb, path);
+    }
+    if path.contains("/sdn") {
+        return sdn::handler(verb, path);
     }
     Some(match (verb, path) {
         ("GET", "/nodes/{node}/network") => interfaces::list,

@@ -141,7 +141,7 @@ pub(crate) fn check(
 /// The right to use the bridge of a network card.
 pub(crate) fn check_bridge(world: &World, who: &Who, text: &str) -> Result<(), Fail> {
     let Some(bridge) = option_of(text, "bridge") else { return Ok(()) };
-    let path = format!("/sdn/zones/localnetwork/{bridge}");
+    let path = format!("/sdn/zones/{}/{bridge}", world.sdn.zone_of_bridge(bridge));
     match option_of(text, "tag") {
         Some(tag) => world.need(who, &format!("{path}/{tag}"), &["SDN.Use"]),
         None => world.need(who, &path, &["SDN.Use"]),

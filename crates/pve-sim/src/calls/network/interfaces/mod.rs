@@ -41,7 +41,7 @@ fn shown(network: &Network, name: &str, interface: &Interface) -> Map<String, Va
 }
 
 /// Whether a bridge shows: by itself, or by one of its VLANs.
-pub(super) fn may_see_bridge(world: &World, who: &Who, zone: &str, bridge: &str) -> bool {
+pub(in crate::calls::network) fn may_see_bridge(world: &World, who: &Who, zone: &str, bridge: &str) -> bool {
     let path = format!("/sdn/zones/{zone}/{bridge}");
     let may = |path: &str| ["SDN.Audit", "SDN.Use"].iter().any(|privilege| world.may(who, path, privilege));
     may(&path) || world.access.acl.iter().filter(|e| e.path.starts_with(&format!("{path}/"))).any(|e| may(&e.path))
@@ -95,7 +95,7 @@ pub(super) fn apply(world: &mut World, call: &Call<'_>) -> Outcome {
 }
 
 /// Starts the task that applies what waits on a node.
-pub(super) fn reload(world: &mut World, node: &str, who: &Who) -> String {
+pub(crate) fn reload(world: &mut World, node: &str, who: &Who) -> String {
     if let Some(node) = world.node_mut(node) {
         node.network_mut().apply();
     }
