@@ -20,6 +20,7 @@ mod jobs;
 mod latency;
 mod options;
 mod perm;
+mod profile;
 mod record;
 mod rrd;
 mod schema;

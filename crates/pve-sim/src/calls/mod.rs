@@ -4,6 +4,8 @@
 //! says so ([`Done::After`], [`Done::Agent`], [`Retry`]) and the edge does the waiting.
 
 pub(crate) mod access;
+#[cfg(test)]
+pub(crate) mod ask;
 pub(crate) mod cluster;
 pub(crate) mod needs;
 pub(crate) mod network;

@@ -83,6 +83,7 @@ fn permission(world: &World, who: &Who, words: &[Value], params: &BTreeMap<Strin
     }
     let wanted: Vec<&str> =
         words.get(2).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let wanted = world.wanted(wanted);
     if option("any").is_some() { world.need_any(who, &path, &wanted) } else { world.need(who, &path, &wanted) }
 }
 

@@ -182,3 +182,6 @@ fn enlist(world: &mut World) {
 fn wants_start(state: &str) -> bool {
     state == "started" || state == "enabled"
 }
+
+#[cfg(test)]
+mod test;

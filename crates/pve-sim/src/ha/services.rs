@@ -66,8 +66,8 @@ pub(super) fn step(world: &mut World, sid: &str) {
             next.relocations = 0;
         }
         "started" if !wants_start(&wanted) && service.task.is_some() => {}
-        "started" if !wants_start(&wanted) => "request_stop".clone_into(&mut next.state),
-        "started" => started(world, sid, &service, &mut next),
+        "started" if there && !wants_start(&wanted) => "request_stop".clone_into(&mut next.state),
+        "started" if there => started(world, sid, &service, &mut next),
         "recovery" => {
             if let Some(best) = placement::best(world, sid, None) {
                 move_to(world, sid, &mut next, &best);

@@ -35,6 +35,9 @@ use crate::state::{World, Writable};
 #[error("the connection is dropped on order")]
 pub(crate) struct Dropped;
 
+/// What is said of a parameter that a release doesn't know.
+const UNDEFINED: &str = "property is not defined in schema and the schema does not allow additional properties";
+
 /// Bytes that a body may have.
 const BODY_LIMIT: u64 = 512 << 10;
 
@@ -280,6 +283,9 @@ async fn dispatch(
     let down = {
         let mut world = shared.world();
         world.advance(shared.now());
+        if !world.offers(method) {
+            return Err(unknown());
+        }
         needs::check(&world, &who, &method.needs, &given)?;
         let node = uri.get("node").filter(|_| method.proxied);
         node_state(&world, node.map(String::as_str))?
@@ -293,6 +299,9 @@ async fn dispatch(
         raw.insert(key, json!(value));
     }
     let params = verify(shared.schema, method, &raw).map_err(Fail::params)?;
+    if let Some(name) = params.keys().find(|name| !shared.world().offers_parameter(method, name)) {
+        return Err(Fail::param(name, UNDEFINED));
+    }
     // A method that is known but not simulated has been checked as far as the tables go.
     let handler = calls::handler_of(method).ok_or_else(unknown)?;
     let writable = shared.world().writable(method)?;

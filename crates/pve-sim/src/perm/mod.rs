@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use acl::{Entry, Subject, is_acl_path};
-pub(crate) use privileges::{ALL as ALL_PRIVILEGES, is_privilege};
+pub(crate) use privileges::ALL as ALL_PRIVILEGES;
+use privileges::is_privilege;
 pub(crate) use roles::built_in as built_in_roles;
 
 /// A person or program with a name.

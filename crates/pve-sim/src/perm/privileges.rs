@@ -51,7 +51,7 @@ pub(crate) const ALL: &[&str] = &[
     "VM.Snapshot.Rollback",
 ];
 
-/// Whether there is a privilege of this name.
+/// Whether there is, or was before 9, a privilege of this name.
 pub(crate) fn is_privilege(name: &str) -> bool {
-    ALL.contains(&name)
+    ALL.contains(&name) || name == "VM.Monitor"
 }

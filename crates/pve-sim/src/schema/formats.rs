@@ -19,6 +19,9 @@ pub(crate) fn check(format: &str, value: &str) -> Result<(), String> {
     if let Some(answer) = elsewhere {
         return answer;
     }
+    if let Some(said) = super::cluster_formats::check(format, value) {
+        return said;
+    }
     let ok = match format {
         "pve-vmid" => return ensure(is_vmid(value), "value does not look like a valid VM ID"),
         "pve-node" => return ensure(is_node_name(value), "value does not look like a valid node name"),

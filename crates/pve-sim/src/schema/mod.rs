@@ -5,6 +5,7 @@
 //! all of them.
 
 pub(crate) mod addresses;
+mod cluster_formats;
 mod formats;
 pub(crate) mod ports;
 mod propstring;

@@ -83,6 +83,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
     };
     template(&mut world);
     access(&mut world);
+    world.fit_roles();
     super::population::populate(&mut world, options.vms);
     world.advance(now);
     world

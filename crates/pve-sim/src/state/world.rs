@@ -35,6 +35,9 @@ pub(crate) struct Published {
     pub(crate) disk: u64,
 }
 
+/// How many seconds the word of a node that is silent counts.
+const SAID: f64 = 300.0;
+
 /// Everything there is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct World {
@@ -330,9 +333,13 @@ impl World {
     pub(crate) fn publish(&mut self) {
         let mut published = BTreeMap::new();
         for guest in self.guests.values() {
-            let online = self.node(&guest.node).is_some_and(|n| n.online);
-            if !online {
+            let node = self.node(&guest.node);
+            if !node.is_some_and(|n| n.online) {
                 // A node that is down says nothing; what it said stays for a while and then is unknown.
+                let fresh = node.is_some_and(|n| self.now - n.lost < self.pace.scaled(SAID));
+                if let Some(said) = self.published.get(&guest.vmid).filter(|_| fresh) {
+                    published.insert(guest.vmid, said.clone());
+                }
                 continue;
             }
             let status = match &guest.run {

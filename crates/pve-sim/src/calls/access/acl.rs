@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::calls::{Call, Outcome, needs, now};
 use crate::http::fail::Fail;
-use crate::perm::{Entry, Role, Subject, is_acl_path, is_privilege};
+use crate::perm::{Entry, Role, Subject, is_acl_path};
 use crate::state::World;
 
 pub(crate) fn groups(world: &mut World, call: &Call<'_>) -> Outcome {
@@ -76,11 +76,11 @@ pub(crate) fn roles(world: &mut World, _: &Call<'_>) -> Outcome {
     now(rows.collect())
 }
 
-fn privileges(call: &Call<'_>) -> Result<BTreeSet<String>, Fail> {
+fn privileges(world: &World, call: &Call<'_>) -> Result<BTreeSet<String>, Fail> {
     let named = call.str("privs").split([',', ';', ' ']).filter(|p| !p.is_empty());
     let mut privs = BTreeSet::new();
     for privilege in named {
-        if !is_privilege(privilege) {
+        if !world.has_privilege(privilege) {
             return Err(Fail::param("privs", format!("invalid format - invalid privilege '{privilege}'\n")));
         }
         privs.insert(privilege.to_owned());
@@ -90,7 +90,7 @@ fn privileges(call: &Call<'_>) -> Result<BTreeSet<String>, Fail> {
 
 pub(crate) fn create_role(world: &mut World, call: &Call<'_>) -> Outcome {
     let id = call.str("roleid");
-    let privs = privileges(call)?;
+    let privs = privileges(world, call)?;
     if id.to_lowercase().starts_with("pve") {
         let text = "cannot use role ID starting with the (case-insensitive) 'PVE' namespace";
         return Err(Fail::param("roleid", text).into());
@@ -112,7 +112,7 @@ pub(crate) fn role(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn update_role(world: &mut World, call: &Call<'_>) -> Outcome {
     let id = call.str("roleid");
-    let privs = privileges(call)?;
+    let privs = privileges(world, call)?;
     let Some(role) = world.access.roles.get_mut(id) else {
         return Err(Fail::die(format!("update role failed: role '{id}' does not exist")).into());
     };

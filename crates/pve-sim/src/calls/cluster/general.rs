@@ -7,7 +7,7 @@ use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::drive::option_of;
 
-pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
+pub(crate) fn index(world: &mut World, _: &Call<'_>) -> Outcome {
     let of = [
         "acme",
         "backup",
@@ -31,6 +31,13 @@ pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
         "tasks",
         "sdn",
     ];
+    // What came with 9.1 and 9.2.
+    let there = |name: &&str| match *name {
+        "bulk-action" => world.at_least(9, 1),
+        "qemu" => world.at_least(9, 2),
+        _ => true,
+    };
+    let of: Vec<&str> = of.into_iter().filter(there).collect();
     now(names("name", &of))
 }
 

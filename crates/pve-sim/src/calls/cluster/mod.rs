@@ -115,3 +115,6 @@ fn outside(verb: &str, path: &str) -> Option<Handler> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod test;

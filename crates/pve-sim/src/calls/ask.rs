@@ -1,0 +1,53 @@
+//! Calls without a wire, for unit tests: a method, its parameters, root asks.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Call, Done, Stop, handler};
+use crate::http::fail::Fail;
+use crate::options::Options;
+use crate::perm::Who;
+use crate::schema::{Schema, verify};
+use crate::state::{World, default_world};
+
+/// A world of three nodes in which tasks and rounds take their real time.
+pub(crate) fn world(pve: &str) -> World {
+    let options = Options { pve: pve.to_owned(), speed: 1.0, ..Options::default() };
+    default_world::build(&options, 1.0e9, "AA:BB")
+}
+
+/// What root is answered.
+pub(crate) fn ask(world: &mut World, verb: &str, path: &str, form: &[(&str, &str)]) -> Result<Value, Fail> {
+    ask_as(world, "root@pam", verb, path, form)
+}
+
+/// What somebody is answered.
+pub(crate) fn ask_as(
+    world: &mut World,
+    who: &str,
+    verb: &str,
+    path: &str,
+    form: &[(&str, &str)],
+) -> Result<Value, Fail> {
+    let schema = Schema::get();
+    let words: Vec<&str> = path.split('/').filter(|w| !w.is_empty()).collect();
+    let found = schema.find(verb, &words).unwrap();
+    let mut given: BTreeMap<String, Value> = form.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+    given.extend(found.uri.into_iter().map(|(k, v)| (k, json!(v))));
+    let params = verify(schema, found.method, &given).map_err(Fail::params)?;
+    let who = Who(who.to_owned());
+    super::needs::check(world, &who, &found.method.needs, &params)?;
+    world.writable(found.method)?;
+    let call = Call { schema, method: found.method, who: &who, params, file: None };
+    match handler(verb, &found.method.path).unwrap()(world, &call) {
+        Ok(Done::Now(value) | Done::Total(value, _) | Done::Changes(value, _)) => Ok(value),
+        Ok(_) => panic!("not an answer at once"),
+        Err(Stop::Fail(fail) | Stop::Retry(_, fail)) => Err(fail),
+    }
+}
+
+/// How a call is refused.
+pub(crate) fn refused(world: &mut World, verb: &str, path: &str, form: &[(&str, &str)]) -> String {
+    ask(world, verb, path, form).unwrap_err().line()
+}
