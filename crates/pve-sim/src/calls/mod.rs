@@ -33,6 +33,8 @@ pub(crate) struct Call<'a> {
     pub(crate) method: &'a Method,
     pub(crate) who: &'a Who,
     pub(crate) params: BTreeMap<String, String>,
+    /// Parameters that were named without a value.
+    pub(crate) undefined: Vec<String>,
     /// The file of an upload.
     pub(crate) file: Option<Bytes>,
 }
@@ -72,6 +74,8 @@ pub(crate) enum Done {
     Total(Value, usize),
     /// With `changes` beside the data.
     Changes(Value, String),
+    /// The text of a file, and its name.
+    File(String, String),
     /// The outcome is known; it is said after so many seconds.
     After(f64, Box<Result<Value, Fail>>),
     /// A guest agent answers, or does not.

@@ -110,7 +110,7 @@ fn repeat(world: &mut World, schema: &Schema, entry: &Value) -> Result<(), Strin
     let handler = calls::handler_of(found.method).ok_or("it is not simulated")?;
     let file = entry["file"].as_str().and_then(|t| STANDARD.decode(t).ok()).map(Bytes::from);
     let who = Who(text("user").to_owned());
-    let call = Call { schema, method: found.method, who: &who, params, file };
+    let call = Call { schema, method: found.method, who: &who, params, undefined: Vec::new(), file };
     let thens: Vec<Then> = entry["faults"]
         .as_array()
         .into_iter()

@@ -7,6 +7,7 @@ use hyper::ext::ReasonPhrase;
 use serde_json::{Value, json};
 
 use super::fail::Fail;
+use super::page::{DOT, escaped, page, viewer};
 use crate::shared::clock;
 
 /// The bodies that we send.
@@ -18,6 +19,9 @@ pub(crate) enum Format {
     Json,
     ExtJs,
     HtmlJs,
+    Html,
+    Png,
+    SpiceConfig,
 }
 
 impl Format {
@@ -26,6 +30,9 @@ impl Format {
             "json" => Some(Self::Json),
             "extjs" => Some(Self::ExtJs),
             "htmljs" => Some(Self::HtmlJs),
+            "html" => Some(Self::Html),
+            "png" => Some(Self::Png),
+            "spiceconfig" => Some(Self::SpiceConfig),
             _ => None,
         }
     }
@@ -71,6 +78,8 @@ fn answer(status: u16, reason: &str, body: Option<(&str, String)>, connection: C
 }
 
 const JSON: &str = "application/json;charset=UTF-8";
+const HTML: &str = "text/html;charset=UTF-8";
+const VIEWER: &str = "application/x-virt-viewer;charset=UTF-8";
 
 /// What stands beside the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,18 +88,35 @@ pub(crate) enum Beside {
     Total(usize),
     /// What waits to be applied, as a diff.
     Changes(String),
+    /// The data is the text of a file with this name.
+    File(String),
 }
 
 /// A good answer.
 pub(crate) fn success(format: Format, data: &Value, beside: Beside, connection: Connection) -> Response<Body> {
+    if let Beside::File(name) = &beside {
+        let text = data.as_str().unwrap_or_default().to_owned();
+        let mut response = answer(200, "OK", Some(("text/plain", text)), connection);
+        if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+            response.headers_mut().insert("content-disposition", value);
+        }
+        return response;
+    }
     let mut body = json!({"data": data});
     match beside {
-        Beside::Nothing | Beside::Total(0) => {}
+        Beside::Nothing | Beside::Total(0) | Beside::File(_) => {}
         Beside::Total(total) => body["total"] = json!(total),
         Beside::Changes(changes) => body["changes"] = json!(changes),
     }
     match format {
         Format::Json => answer(200, "OK", Some((JSON, body.to_string())), connection),
+        Format::Html => answer(200, "OK", Some((HTML, page(data, None))), connection),
+        Format::SpiceConfig => answer(200, "OK", Some((VIEWER, viewer(data))), connection),
+        Format::Png => {
+            let mut response = answer(200, "OK", Some(("image/png", String::new())), connection);
+            *response.body_mut() = Full::new(Bytes::from_static(DOT));
+            response
+        }
         Format::ExtJs | Format::HtmlJs => {
             body["success"] = json!(1);
             wrapped(format, &body, connection)
@@ -100,8 +126,8 @@ pub(crate) fn success(format: Format, data: &Value, beside: Beside, connection: 
 
 fn wrapped(format: Format, body: &Value, connection: Connection) -> Response<Body> {
     if format == Format::HtmlJs {
-        let text = body.to_string().replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
-        return answer(200, "OK", Some(("text/html;charset=UTF-8", text)), connection);
+        let text = escaped(&body.to_string());
+        return answer(200, "OK", Some((HTML, text)), connection);
     }
     answer(200, "OK", Some((JSON, body.to_string())), connection)
 }
@@ -117,6 +143,20 @@ pub(crate) fn failure(format: Option<Format>, fail: &Fail) -> Response<Body> {
     let mut body = json!({"data": null, "message": fail.message});
     if !fail.errors.is_empty() {
         body["errors"] = json!(fail.errors);
+    }
+    match format {
+        Format::Html => {
+            let page = page(&json!(fail.errors), Some(&fail.message));
+            return answer(fail.status, &fail.message, Some((HTML, page)), Connection::Close);
+        }
+        Format::Png => {
+            return answer(fail.status, &fail.message, Some(("image/png", String::new())), Connection::Close);
+        }
+        Format::SpiceConfig => {
+            let text = fail.message.clone();
+            return answer(fail.status, &fail.message, Some(("text/plain", text)), Connection::Close);
+        }
+        Format::Json | Format::ExtJs | Format::HtmlJs => {}
     }
     if format == Format::Json {
         return answer(fail.status, &fail.message, Some((JSON, body.to_string())), Connection::Close);

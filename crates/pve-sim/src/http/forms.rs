@@ -28,41 +28,59 @@ pub(crate) fn urlencoded(text: &str) -> Raw {
         if key == "_dc" {
             continue;
         }
-        let value = parts.next().map(decode).unwrap_or_default();
+        // An empty value is undefined: there, but worth nothing.
+        let value = parts.next().filter(|v| !v.is_empty()).map_or(Value::Null, |v| json!(decode(v)));
         match raw.get_mut(&key) {
             Some(Value::Array(words)) => words.push(json!(value)),
             Some(other) => *other = json!([other.clone(), value]),
             None => {
-                raw.insert(key, json!(value));
+                raw.insert(key, value);
             }
         }
     }
     raw
 }
 
+const HERE: &str = "at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line";
+
+/// What the parser of Proxmox VE says of a text that is no JSON: what was expected, where, before what.
+fn malformed(text: &str, error: &serde_json::Error) -> Fail {
+    let what = error.to_string();
+    let says = |word: &str| what.contains(word);
+    let expected = match () {
+        () if says("EOF while parsing an object") || says("expected `,` or `}`") => {
+            ", or } expected while parsing object/hash"
+        }
+        () if says("EOF while parsing a list") || says("expected `,` or `]`") => ", or ] expected while parsing array",
+        () if says("EOF while parsing a string") => "unexpected end of string while parsing JSON string",
+        () if says("expected `:`") => "':' expected",
+        () if says("key must be a string") => "'\"' expected",
+        () if says("trailing characters") => "garbage after JSON object,",
+        () => "malformed JSON string, neither tag, array, object, number, string or atom",
+    };
+    let before: usize = text.lines().take(error.line().saturating_sub(1)).map(|l| l.chars().count() + 1).sum();
+    let column = if error.is_eof() { error.column() } else { error.column().saturating_sub(1) };
+    let offset = (before + column).min(text.chars().count());
+    let rest: String = text.chars().skip(offset).take(20).collect();
+    let rest = if rest.is_empty() { "(end of string)" } else { &rest };
+    let expected = expected.trim_end_matches(',');
+    Fail::bare(500, format!("{expected}, at character offset {offset} (before \"{rest}\") {HERE} 934.\n"))
+}
+
 /// A JSON body.
 pub(crate) fn json_body(bytes: &[u8]) -> Result<Raw, Fail> {
-    let malformed =
-        |text: &str| Fail::bare(500, format!("{text} at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 934.\n"));
-    let value: Value = match serde_json::from_slice(bytes) {
-        Ok(value) => value,
-        Err(_) if bytes.is_empty() => {
-            let text = "malformed JSON string, neither tag, array, object, number, string or atom, \
-                        at character offset 0 (before \"(end of string)\")";
-            return Err(malformed(text));
-        }
-        Err(error) => {
-            let text = format!(
-                ", or }} expected while parsing object/hash, at character offset {} (before \"(end of string)\")",
-                error.column()
-            );
-            return Err(malformed(&text));
-        }
+    let text = String::from_utf8_lossy(bytes);
+    let value: Value = serde_json::from_str(&text).map_err(|error| malformed(&text, &error))?;
+    let no_hash = |word: &str| {
+        let text = format!("Can't use string (\"{word}\") as a HASH ref while \"strict refs\" in use {HERE} 978.\n");
+        Err(Fail::bare(500, text))
     };
     match value {
         Value::Object(map) => Ok(map.into_iter().collect()),
         Value::Null => Ok(Raw::new()),
-        _ => Err(Fail::bare(500, "Not a HASH reference at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 978.\n")),
+        Value::String(word) => no_hash(&word.chars().take(32).collect::<String>()),
+        Value::Number(number) => no_hash(&number.to_string()),
+        Value::Array(_) | Value::Bool(_) => Err(Fail::bare(500, format!("Not a HASH reference {HERE} 978.\n"))),
     }
 }
 
@@ -140,6 +158,21 @@ mod test {
         let raw = urlencoded("command=sh&command=-c;command=x&_dc=1");
         assert_eq!(raw["command"], json!(["sh", "-c", "x"]));
         assert_eq!(raw.len(), 1);
+    }
+
+    #[test]
+    fn what_has_no_value_is_there_but_undefined() {
+        let raw = urlencoded("cores&name=&memory=5");
+        assert_eq!((&raw["cores"], &raw["name"], &raw["memory"]), (&Value::Null, &Value::Null, &json!("5")));
+    }
+
+    #[test]
+    fn what_is_no_json_is_said_with_its_place() {
+        let said = |text: &str| json_body(text.as_bytes()).unwrap_err().message;
+        assert!(said("[1").starts_with(", or ] expected while parsing array, at character offset 2 (before \"(end of"));
+        assert!(said("{} x").starts_with("garbage after JSON object, at character offset 3 (before \"x\")"));
+        assert!(said("7").starts_with("Can't use string (\"7\") as a HASH ref"));
+        assert!(said("").starts_with("malformed JSON string, neither tag, array"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::envelope::{Body, plain};
+use super::heads::Heads;
 use super::serve;
 use crate::shared::Shared;
 
@@ -44,7 +45,7 @@ pub(crate) async fn run(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Sha
 
 fn builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(IDLE).title_case_headers(true).max_headers(64);
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE).title_case_headers(true).max_headers(100);
     builder
 }
 
@@ -65,7 +66,7 @@ async fn connection(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         async move { serve::request(&shared, request, last).await }
     });
-    let _ = builder().serve_connection(TokioIo::new(stream), service).await;
+    let _ = builder().serve_connection(TokioIo::new(Heads::new(stream)), service).await;
 }
 
 /// Plain HTTP on this port: somebody forgot the `s`.

@@ -16,9 +16,11 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::auth::{self, Via};
+use super::encoding::encoded;
 use super::envelope::{self, Beside, Body, Connection, Format};
 use super::fail::Fail;
 use super::forms::{self, Raw};
+use super::heads::{NO_REQUEST, NO_VERSION};
 use super::struck::{self, Before, Ordered};
 use crate::calls::qemu::agent;
 use crate::calls::{self, Call, Done, Stop, needs};
@@ -113,10 +115,11 @@ pub(crate) async fn request(
         return Ok(response);
     }
     let connection = if last || answer.close { Connection::Close } else { Connection::Keep };
-    Ok(match answer.result {
+    let response = match answer.result {
         Ok((data, beside)) => envelope::success(answer.format.unwrap_or(Format::Json), &data, beside, connection),
         Err(fail) => envelope::failure(answer.format, &fail),
-    })
+    };
+    Ok(encoded(response, &parts.headers).await)
 }
 
 /// The path after the format, as rules and traces show it.
@@ -136,6 +139,14 @@ async fn answer(
 ) -> Answer {
     let refuse = |format: Option<Format>, fail: Fail| Answer { format, result: Err(fail), close: true };
     let verb = parts.method.clone();
+    match verb.as_str() {
+        NO_REQUEST => return refuse(None, Fail::bare(400, "bad request")),
+        NO_VERSION => {
+            let version = parts.uri.path().trim_start_matches('/');
+            return refuse(None, Fail::bare(506, format!("http protocol version {version} not supported")));
+        }
+        _ => {}
+    }
     if ![Verb::GET, Verb::POST, Verb::PUT, Verb::DELETE].contains(&verb) {
         return refuse(None, Fail { message: format!("method '{verb}' not available"), ..silent(501) });
     }
@@ -308,7 +319,8 @@ async fn dispatch(
     if let Writable::FailsLater(text) = writable {
         ordered.orders.task_fails = Some(text.to_owned());
     }
-    let call = Call { schema: shared.schema, method, who: &who, params, file };
+    let undefined = raw.iter().filter(|(_, v)| v.is_null()).map(|(name, _)| name.clone()).collect();
+    let call = Call { schema: shared.schema, method, who: &who, params, undefined, file };
     if let Some(fail) = ordered.locked {
         pause(shared.scaled(LOCK_LIMIT)).await;
         return Err(fail);
@@ -372,6 +384,7 @@ async fn finish(shared: &Shared, done: Done) -> Result<(Value, Beside), Fail> {
         Done::Now(value) => Ok((value, Beside::Nothing)),
         Done::Total(value, total) => Ok((value, Beside::Total(total))),
         Done::Changes(value, changes) => Ok((value, Beside::Changes(changes))),
+        Done::File(text, name) => Ok((Value::String(text), Beside::File(name))),
         Done::After(seconds, result) => {
             pause(shared.real(seconds)).await;
             result.map(|value| (value, Beside::Nothing))

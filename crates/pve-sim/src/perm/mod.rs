@@ -50,6 +50,26 @@ pub(crate) struct Role {
     pub(crate) special: bool,
 }
 
+/// A realm: where users come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Realm {
+    /// `pam`, `pve`, `ldap`, `ad`, `openid`.
+    pub(crate) kind: String,
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+impl Realm {
+    /// The two that are always there.
+    pub(crate) fn built_in() -> BTreeMap<String, Self> {
+        let all = [("pam", "Linux PAM standard authentication"), ("pve", "Proxmox VE authentication server")];
+        let realm = |kind: &str, comment: &str| Self {
+            kind: kind.to_owned(),
+            options: BTreeMap::from([("comment".to_owned(), comment.to_owned())]),
+        };
+        all.into_iter().map(|(kind, comment)| (kind.to_owned(), realm(kind, comment))).collect()
+    }
+}
+
 /// All of access control.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Access {
@@ -58,6 +78,8 @@ pub(crate) struct Access {
     pub(crate) groups: BTreeMap<String, String>,
     pub(crate) roles: BTreeMap<String, Role>,
     pub(crate) acl: Vec<Entry>,
+    #[serde(default = "Realm::built_in")]
+    pub(crate) realms: BTreeMap<String, Realm>,
 }
 
 /// Who calls: `user@realm` or `user@realm!token`.
@@ -91,7 +113,18 @@ pub(crate) type Grants = BTreeMap<String, bool>;
 
 impl Access {
     pub(crate) fn new() -> Self {
-        Self { users: BTreeMap::new(), groups: BTreeMap::new(), roles: built_in_roles(), acl: Vec::new() }
+        Self {
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            roles: built_in_roles(),
+            acl: Vec::new(),
+            realms: Realm::built_in(),
+        }
+    }
+
+    /// The kind of a user's realm, if there is such a realm.
+    pub(crate) fn realm_kind(&self, userid: &str) -> Option<&str> {
+        self.realms.get(userid.rsplit('@').next()?).map(|r| r.kind.as_str())
     }
 
     /// Whether `who` has this privilege on `path`; the same as asking [`Access::grants`], but quick.

@@ -4,28 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::tokens;
 use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
-use crate::perm::{Token, User, Who};
+use crate::perm::{User, Who};
 use crate::state::World;
-
-pub(crate) fn domains(_: &mut World, _: &Call<'_>) -> Outcome {
-    now(json!([
-        {"realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication"},
-        {"realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server"},
-    ]))
-}
-
-pub(crate) fn domain(_: &mut World, call: &Call<'_>) -> Outcome {
-    let (kind, comment) = match call.str("realm") {
-        "pam" => ("pam", "Linux PAM standard authentication"),
-        "pve" => ("pve", "Proxmox VE authentication server"),
-        other => return Err(Fail::die(format!("domain '{other}' does not exist")).into()),
-    };
-    let plugin = format!("PVE::Auth::{}", kind.to_uppercase());
-    let digest = "0000000000000000000000000000000000000000";
-    now(json!({"type": kind, "comment": comment, "plugin": plugin, "digest": digest}))
-}
 
 /// The paths that the answer of `/access/permissions` looks at.
 fn paths(world: &World) -> Vec<String> {
@@ -72,21 +55,16 @@ pub(crate) fn password(world: &mut World, call: &Call<'_>) -> Outcome {
     now(Value::Null)
 }
 
+/// A user's line, as it is read back from the file: what is empty is not there, but for an e-mail address with something
+/// behind it.
 fn user_row(userid: &str, user: &User) -> Value {
-    let mut row = json!({
-        "userid": userid, "enable": i32::from(user.enable), "expire": user.expire,
-        "realm-type": if userid.ends_with("@pam") { "pam" } else { "pve" },
-    });
-    for (key, value) in &user.more {
+    let mut row = json!({"userid": userid, "enable": i32::from(user.enable), "expire": user.expire});
+    let has = |key: &str| user.more.get(key).is_some_and(|v| !v.is_empty());
+    for (key, value) in user.more.iter().filter(|(key, _)| has(key)) {
         row[key] = json!(value);
     }
-    row
-}
-
-fn token_row(id: &str, token: &Token) -> Value {
-    let mut row = json!({"tokenid": id, "privsep": i32::from(token.privsep), "expire": token.expire});
-    if let Some(comment) = &token.comment {
-        row["comment"] = json!(comment);
+    if !has("email") && (has("comment") || has("keys")) {
+        row["email"] = json!("");
     }
     row
 }
@@ -101,11 +79,13 @@ pub(crate) fn users(world: &mut World, call: &Call<'_>) -> Outcome {
         .filter(|(_, u)| call.get("enabled").is_none_or(|e| u.enable == (e == "1")))
         .map(|(id, user)| {
             let mut row = user_row(id, user);
+            if let Some(kind) = world.access.realm_kind(id) {
+                row["realm-type"] = json!(kind);
+            }
             if call.flag("full") {
                 row["groups"] = json!(user.groups.iter().cloned().collect::<Vec<_>>().join(","));
-                let tokens: serde_json::Map<_, _> =
-                    user.tokens.iter().map(|(id, t)| (id.clone(), token_info(id, t))).collect();
-                row["tokens"] = if tokens.is_empty() { Value::Null } else { Value::Object(tokens) };
+                let tokens: Vec<Value> = user.tokens.iter().map(|(id, t)| tokens::row(id, t)).collect();
+                row["tokens"] = if tokens.is_empty() { Value::Null } else { json!(tokens) };
             }
             row
         })
@@ -159,7 +139,7 @@ pub(crate) fn create_user(world: &mut World, call: &Call<'_>) -> Outcome {
     now(Value::Null)
 }
 
-fn find<'w>(world: &'w mut World, userid: &str) -> Result<&'w mut User, Fail> {
+pub(super) fn find<'w>(world: &'w mut World, userid: &str) -> Result<&'w mut User, Fail> {
     world.access.users.get_mut(userid).ok_or_else(|| Fail::die(format!("no such user ('{userid}')")))
 }
 
@@ -168,11 +148,10 @@ pub(crate) fn user(world: &mut World, call: &Call<'_>) -> Outcome {
     let user = find(world, userid)?;
     let mut row = user_row(userid, user);
     row["groups"] = json!(user.groups);
-    row["tokens"] =
-        user.tokens.iter().map(|(id, t)| (id.clone(), token_row(id, t))).collect::<serde_json::Map<_, _>>().into();
+    let tokens: serde_json::Map<_, _> = user.tokens.iter().map(|(id, t)| (id.clone(), tokens::info(t))).collect();
+    row["tokens"] = if tokens.is_empty() { Value::Null } else { Value::Object(tokens) };
     if let Some(map) = row.as_object_mut() {
         map.remove("userid");
-        map.remove("realm-type");
     }
     now(row)
 }
@@ -193,86 +172,5 @@ pub(crate) fn delete_user(world: &mut World, call: &Call<'_>) -> Outcome {
     world.access.users.remove(userid);
     let tokens = format!("{userid}!");
     world.access.acl.retain(|e| e.ugid != userid && !e.ugid.starts_with(&tokens));
-    now(Value::Null)
-}
-
-pub(crate) fn tokens(world: &mut World, call: &Call<'_>) -> Outcome {
-    let user = find(world, call.str("userid"))?;
-    now(user.tokens.iter().map(|(id, t)| token_row(id, t)).collect())
-}
-
-fn find_token<'w>(world: &'w mut World, call: &Call<'_>) -> Result<&'w mut Token, Fail> {
-    let (userid, id) = (call.str("userid"), call.str("tokenid"));
-    find(world, userid)?
-        .tokens
-        .get_mut(id)
-        .ok_or_else(|| Fail::die(format!("no such token '{id}' for user '{userid}'")))
-}
-
-fn token_info(id: &str, token: &Token) -> Value {
-    let mut row = token_row(id, token);
-    if let Some(map) = row.as_object_mut() {
-        map.remove("tokenid");
-    }
-    row
-}
-
-pub(crate) fn token(world: &mut World, call: &Call<'_>) -> Outcome {
-    let token = find_token(world, call)?;
-    now(token_info(call.str("tokenid"), token))
-}
-
-pub(crate) fn create_token(world: &mut World, call: &Call<'_>) -> Outcome {
-    let (userid, id) = (call.str("userid"), call.str("tokenid"));
-    let secret = world.chance.uuid();
-    let user = find(world, userid)?;
-    if user.tokens.contains_key(id) {
-        return Err(Fail::param("tokenid", "Token already exists.").into());
-    }
-    let token = Token {
-        secret: secret.clone(),
-        privsep: call.get("privsep") != Some("0"),
-        expire: call.number("expire").unwrap_or(0),
-        comment: call.get("comment").map(str::to_owned),
-    };
-    // Here privsep comes back as it was sent, as text, and what wasn't sent not at all.
-    let mut info = json!({"privsep": if token.privsep { "1" } else { "0" }});
-    if token.expire != 0 {
-        info["expire"] = json!(token.expire);
-    }
-    if let Some(comment) = &token.comment {
-        info["comment"] = json!(comment);
-    }
-    user.tokens.insert(id.to_owned(), token);
-    now(json!({"full-tokenid": format!("{userid}!{id}"), "value": secret, "info": info}))
-}
-
-pub(crate) fn update_token(world: &mut World, call: &Call<'_>) -> Outcome {
-    let fresh = call.flag("regenerate").then(|| world.chance.uuid());
-    let token = find_token(world, call)?;
-    if let Some(privsep) = call.get("privsep") {
-        token.privsep = privsep == "1";
-    }
-    if let Some(expire) = call.number("expire") {
-        token.expire = expire;
-    }
-    if let Some(comment) = call.get("comment") {
-        token.comment = Some(comment.to_owned());
-    }
-    let mut info = token_info(call.str("tokenid"), token);
-    if let Some(fresh) = fresh {
-        token.secret.clone_from(&fresh);
-        info["value"] = json!(fresh);
-        info["full-tokenid"] = json!(format!("{}!{}", call.str("userid"), call.str("tokenid")));
-    }
-    now(info)
-}
-
-pub(crate) fn delete_token(world: &mut World, call: &Call<'_>) -> Outcome {
-    let (userid, id) = (call.str("userid"), call.str("tokenid"));
-    find_token(world, call)?;
-    find(world, userid)?.tokens.remove(id);
-    let full = format!("{userid}!{id}");
-    world.access.acl.retain(|e| e.ugid != full);
     now(Value::Null)
 }

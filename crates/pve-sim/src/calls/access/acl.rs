@@ -142,7 +142,7 @@ pub(crate) fn delete_role(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(crate) fn acl(world: &mut World, call: &Call<'_>) -> Outcome {
     let all = world.may(call.who, "/access", "Sys.Audit");
-    let rows = world.access.acl.iter().filter(|e| all || world.may(call.who, &e.path, "Permissions.Modify")).map(|e| {
+    let rows = world.access.acl.iter().filter(|e| all || needs::modify(world, call.who, &e.path).is_ok()).map(|e| {
         let kind = match e.subject {
             Subject::User => "user",
             Subject::Group => "group",

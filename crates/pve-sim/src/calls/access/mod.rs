@@ -2,7 +2,10 @@
 
 pub(crate) mod accounts;
 pub(crate) mod acl;
+pub(crate) mod realms;
+mod second_factor;
 pub(crate) mod ticket;
+pub(crate) mod tokens;
 
 use super::{Handler, names, now};
 
@@ -10,13 +13,13 @@ use super::{Handler, names, now};
 pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
     Some(match (verb, path) {
         ("GET", "/access") => |_, _| {
-            now(names(
-                "subdir",
-                &["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password", "permissions"],
-            ))
+            now(names("subdir", &["users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticket", "password"]))
         },
-        ("GET", "/access/domains") => accounts::domains,
-        ("GET", "/access/domains/{realm}") => accounts::domain,
+        ("GET", "/access/domains") => realms::domains,
+        ("POST", "/access/domains") => realms::create,
+        ("GET", "/access/domains/{realm}") => realms::domain,
+        ("PUT", "/access/domains/{realm}") => realms::update,
+        ("DELETE", "/access/domains/{realm}") => realms::delete,
         ("GET", "/access/ticket") => |_, _| now(serde_json::Value::Null),
         ("POST", "/access/ticket") => ticket::create,
         ("GET", "/access/permissions") => accounts::permissions,
@@ -26,11 +29,11 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/access/users/{userid}") => accounts::user,
         ("PUT", "/access/users/{userid}") => accounts::update_user,
         ("DELETE", "/access/users/{userid}") => accounts::delete_user,
-        ("GET", "/access/users/{userid}/token") => accounts::tokens,
-        ("GET", "/access/users/{userid}/token/{tokenid}") => accounts::token,
-        ("POST", "/access/users/{userid}/token/{tokenid}") => accounts::create_token,
-        ("PUT", "/access/users/{userid}/token/{tokenid}") => accounts::update_token,
-        ("DELETE", "/access/users/{userid}/token/{tokenid}") => accounts::delete_token,
+        ("GET", "/access/users/{userid}/token") => tokens::tokens,
+        ("GET", "/access/users/{userid}/token/{tokenid}") => tokens::token,
+        ("POST", "/access/users/{userid}/token/{tokenid}") => tokens::create_token,
+        ("PUT", "/access/users/{userid}/token/{tokenid}") => tokens::update_token,
+        ("DELETE", "/access/users/{userid}/token/{tokenid}") => tokens::delete_token,
         ("GET", "/access/groups") => acl::groups,
         ("POST", "/access/groups") => acl::create_group,
         ("GET", "/access/groups/{groupid}") => acl::group,
@@ -43,6 +46,6 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("DELETE", "/access/roles/{roleid}") => acl::delete_role,
         ("GET", "/access/acl") => acl::acl,
         ("PUT", "/access/acl") => acl::update_acl,
-        _ => return None,
+        _ => return second_factor::handler(verb, path),
     })
 }

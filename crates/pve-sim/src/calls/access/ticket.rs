@@ -16,9 +16,9 @@ fn capabilities(world: &World, who: &Who) -> Value {
         ("vms", "/vms", &["VM."]),
         ("storage", "/storage", &["Datastore."]),
         ("nodes", "/nodes", &["Sys."]),
-        ("access", "/access", &["User.", "Group.", "Realm."]),
+        ("access", "/access", &["User.", "Group."]),
         ("sdn", "/sdn", &["SDN."]),
-        ("dc", "/", &["Sys.Audit", "Sys.Modify", "SDN.", "Mapping."]),
+        ("dc", "/", &["Sys.Audit", "Sys.Modify", "SDN."]),
         ("mapping", "/mapping", &["Mapping."]),
     ];
     let mut cap = serde_json::Map::new();
@@ -27,7 +27,7 @@ fn capabilities(world: &World, who: &Who) -> Value {
             .access
             .grants(world, who, path)
             .into_keys()
-            .filter(|p| p == "Permissions.Modify" || prefixes.iter().any(|x| p.starts_with(x)))
+            .filter(|p| p == "Permissions.Modify" && area != "dc" || prefixes.iter().any(|x| p.starts_with(x)))
             .map(|p| (p, json!(1)))
             .collect();
         cap.insert(area.to_owned(), json!(granted));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::calls::{Call, Outcome, now};
+use crate::calls::{Call, Done, Outcome, now};
 use crate::http::fail::Fail;
 use crate::jobs::{self, Job};
 use crate::perm::Who;
@@ -26,7 +26,8 @@ fn well_formed(upid: &str) -> bool {
         && parts[8].is_empty()
 }
 
-fn find<'w>(world: &'w World, call: &Call<'_>, privilege: &str) -> Result<&'w Task, Fail> {
+/// The task of a call, if it is still known and the caller may look.
+fn seen<'w>(world: &'w World, call: &Call<'_>, privilege: &str) -> Result<Option<&'w Task>, Fail> {
     let upid = call.str("upid");
     if !well_formed(upid) {
         return Err(Fail::param("upid", "unable to parse worker upid"));
@@ -36,7 +37,11 @@ fn find<'w>(world: &'w World, call: &Call<'_>, privilege: &str) -> Result<&'w Ta
     if !owns(call.who, owner) {
         world.need(call.who, &format!("/nodes/{}", call.node()), &[privilege])?;
     }
-    world.tasks.get(upid).ok_or_else(|| Fail::param("upid", "no such task"))
+    Ok(world.tasks.get(upid))
+}
+
+fn find<'w>(world: &'w World, call: &Call<'_>, privilege: &str) -> Result<&'w Task, Fail> {
+    seen(world, call, privilege)?.ok_or_else(|| Fail::param("upid", "no such task"))
 }
 
 /// A user owns the tasks of its tokens; a token only its own.
@@ -66,17 +71,35 @@ pub(crate) fn status(world: &mut World, call: &Call<'_>) -> Outcome {
 }
 
 pub(crate) fn log(world: &mut World, call: &Call<'_>) -> Outcome {
-    let task = find(world, call, "Sys.Audit")?;
+    let Some(task) = seen(world, call, "Sys.Audit")? else {
+        let line = "unable to open file - No such file or directory";
+        return Ok(Done::Total(json!([{"n": 1, "t": line}]), 1));
+    };
+    if call.flag("download") {
+        return download(task, call);
+    }
     let start = usize::try_from(call.number("start").unwrap_or(0)).unwrap_or(0);
     let limit = usize::try_from(call.number("limit").unwrap_or(50)).unwrap_or(50);
     let limit = if limit == 0 { usize::MAX } else { limit };
     let total = task.log.len();
     if total == 0 {
-        return Ok(crate::calls::Done::Total(json!([{"n": 1, "t": "no content"}]), 1));
+        return Ok(Done::Total(json!([{"n": 1, "t": "no content"}]), 1));
     }
     let lines: Vec<Value> =
         task.log.iter().enumerate().skip(start).take(limit).map(|(n, line)| json!({"n": n + 1, "t": line})).collect();
-    Ok(crate::calls::Done::Total(Value::Array(lines), total))
+    Ok(Done::Total(Value::Array(lines), total))
+}
+
+/// The whole log as a file.
+fn download(task: &Task, call: &Call<'_>) -> Outcome {
+    for key in ["start", "limit"] {
+        if call.get(key).is_some() {
+            return Err(Fail::param(key, "parameter 'download' can't be used with other parameters").into());
+        }
+    }
+    let text = task.log.iter().fold(String::new(), |text, line| text + line + "\n");
+    let time = jiff::Timestamp::from_second(task.starttime).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ");
+    Ok(Done::File(text, format!("task-{}-{}-{time}.log", task.node, task.kind)))
 }
 
 fn class(exit: &str) -> &'static str {
@@ -94,6 +117,7 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     let all = world.may(call.who, &format!("/nodes/{node}"), "Sys.Audit");
     let source = call.get("source").unwrap_or("archive");
     let wanted: Vec<&str> = call.str("statusfilter").split(',').filter(|s| !s.is_empty()).collect();
+    let user = call.get("userfilter").map(str::to_lowercase);
     let mut tasks: Vec<&Task> = world
         .tasks
         .values()
@@ -106,7 +130,7 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
         })
         .filter(|t| call.get("vmid").is_none_or(|v| t.id == v))
         .filter(|t| call.get("typefilter").is_none_or(|k| t.kind == k))
-        .filter(|t| call.get("userfilter").is_none_or(|u| t.who.0.contains(u)))
+        .filter(|t| user.as_ref().is_none_or(|u| t.who.user().to_lowercase().contains(u)))
         .filter(|t| call.number("since").is_none_or(|s| t.starttime >= s))
         .filter(|t| call.number("until").is_none_or(|u| t.starttime <= u))
         .filter(|t| !call.flag("errors") || (!t.running() && t.exitstatus() != "OK"))
@@ -122,17 +146,17 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
         .take(limit)
         .map(|task| {
             let mut row = row(task);
-            match task.endtime {
-                Some(end) => {
-                    row["endtime"] = json!(end);
-                    row["status"] = json!(task.exitstatus());
-                }
-                None => row["status"] = json!("RUNNING"),
+            if let Some(end) = task.endtime {
+                row["endtime"] = json!(end);
+                row["status"] = json!(task.exitstatus());
+            } else {
+                row["status"] = json!("RUNNING");
+                row["saved"] = json!("0");
             }
             row
         })
         .collect();
-    Ok(crate::calls::Done::Total(Value::Array(rows), total))
+    Ok(Done::Total(Value::Array(rows), total))
 }
 
 pub(crate) fn cluster(world: &mut World, call: &Call<'_>) -> Outcome {
@@ -151,6 +175,9 @@ pub(crate) fn cluster(world: &mut World, call: &Call<'_>) -> Outcome {
             });
             if let Some(token) = task.who.token() {
                 row["tokenid"] = json!(token);
+            }
+            if task.running() {
+                row["pid"] = json!(task.pid);
             }
             if let Some(end) = task.endtime {
                 finished += 1;
@@ -182,7 +209,7 @@ pub(crate) fn stop(world: &mut World, call: &Call<'_>) -> Outcome {
             world.forget(create.vmid);
             world.end(&upid, Some("interrupted by signal".to_owned()));
         }
-        _ => world.end(&upid, Some("interrupted by signal".to_owned())),
+        _ => world.end(&upid, Some("received interrupt".to_owned())),
     }
     now(Value::Null)
 }

@@ -80,12 +80,25 @@ pub(crate) fn lock(world: &World, vmid: u32) -> Result<(), Stop> {
 
 pub(crate) fn put(world: &mut World, call: &Call<'_>) -> Outcome {
     let (node, vmid) = (call.node(), call.vmid());
+    if let Some(outcome) = undefined(call) {
+        return outcome;
+    }
     shape(call, world)?;
     check(world, call.schema, call.who, node, vmid, &call.params, None)?;
     world.guest(node, vmid)?;
     lock(world, vmid)?;
     apply(world, call.schema, node, vmid, &call.params)?;
     now(Value::Null)
+}
+
+/// A parameter without a value: nothing to parse, but for a description, which is then left alone.
+fn undefined(call: &Call<'_>) -> Option<Outcome> {
+    if let Some(key) = call.undefined.iter().find(|k| *k != "description") {
+        return Some(Err(Fail::die(format!("unable to parse value of '{key}' - got undefined value")).into()));
+    }
+    let nothing = config_change::configuration(&call.params).is_empty();
+    let steering = ["delete", "revert"].iter().any(|k| call.params.contains_key(*k));
+    (nothing && !steering && !call.undefined.is_empty()).then(|| now(Value::Null))
 }
 
 /// What is refused before anybody's right is looked at.
@@ -99,6 +112,9 @@ fn shape(call: &Call<'_>, world: &World) -> Result<(), Fail> {
 
 pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
     let (node, vmid) = (call.node(), call.vmid());
+    if let Some(outcome) = undefined(call) {
+        return outcome;
+    }
     shape(call, world)?;
     check(world, call.schema, call.who, node, vmid, &call.params, None)?;
     early(world, node, vmid, &call.params)?;

@@ -110,6 +110,21 @@ impl Accounts {
         }
     }
 
+    /// Whom entries of the access control list speak of, and of which roles.
+    fn of_entries(&mut self, entries: &[Value]) {
+        for entry in entries {
+            let id = entry["ugid"].as_str().unwrap_or_default();
+            match (entry["type"].as_str(), token(id)) {
+                (Some("token"), Some((user, token))) => {
+                    self.user(&user, &Value::Null);
+                    self.token(&user, &token, &Value::Null);
+                }
+                (Some("group"), _) => drop(self.groups.entry(id.to_owned()).or_default()),
+                _ => self.user(id, &Value::Null),
+            }
+        }
+    }
+
     fn calls(&self, plan: &mut Plan) {
         let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
         for (group, row) in &self.groups {
@@ -269,6 +284,7 @@ pub(super) fn add(plan: &mut Plan, seen: &[Seen]) {
     for one in seen {
         accounts.learn(one);
     }
+    accounts.of_entries(&rights::listed(seen).unwrap_or_default());
     accounts.calls(plan);
     rights::add(plan, seen, &accounts.roles);
     switched_off(plan, seen);

@@ -11,6 +11,7 @@ mod objects;
 mod rights;
 mod seen;
 mod server;
+mod tasks;
 mod volumes;
 
 use std::collections::BTreeMap;
@@ -69,6 +70,7 @@ pub(crate) fn plan(name: &str, items: &[Value], fresh: Value) -> Result<Plan> {
     guests::add(&mut plan, &guests);
     access::add(&mut plan, &seen);
     objects::add(&mut plan, &seen);
+    tasks::add(&mut plan, &seen);
     fixture.add(&mut plan, &seen);
     Ok(plan)
 }

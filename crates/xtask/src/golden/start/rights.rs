@@ -56,15 +56,20 @@ fn without_members(rights: Rights, seen: &[Seen]) -> Rights {
     rights.into_iter().filter(|(p, v)| !(made_in_pool(p) && pooled.contains(v))).collect()
 }
 
-/// The first list of all entries, before any was changed: what there was.
-fn listed(seen: &[Seen]) -> Option<(usize, &[Value])> {
-    let changes = |s: &Seen| s.path == ["access", "acl"] && s.is("PUT") && s.ok();
-    let first = seen.iter().position(changes).unwrap_or(seen.len());
-    let at = seen
-        .iter()
-        .take(first)
-        .position(|s| s.is("GET") && s.path == ["access", "acl"] && s.who == "root@pam" && s.ok())?;
-    seen[at].data.as_array().map(|list| (at, list.as_slice()))
+/// What the first list of all entries shows that the transcript had not made by then; nothing if there is no list.
+pub(super) fn listed(seen: &[Seen]) -> Option<Vec<Value>> {
+    let at = seen.iter().position(|s| s.is("GET") && s.path == ["access", "acl"] && s.who == "root@pam" && s.ok())?;
+    let changes: Vec<&Seen> =
+        seen.iter().take(at).filter(|s| s.is("PUT") && s.path == ["access", "acl"] && s.ok()).collect();
+    let made = |entry: &Value| {
+        let text = |key: &str| entry[key].as_str().unwrap_or_default();
+        changes.iter().any(|c| {
+            let names = ["users", "groups", "tokens"].iter().filter_map(|k| c.form.get(*k));
+            let whom = names.flat_map(|list| list.split([',', ' ', ';'])).any(|w| w == text("ugid"));
+            whom && c.form.get("path").is_some_and(|p| p == text("path"))
+        })
+    };
+    Some(seen[at].data.as_array()?.iter().filter(|e| !made(e)).cloned().collect())
 }
 
 /// Grants `rights` to a subject (and to a token's user, or privilege separation takes them away).
@@ -209,7 +214,7 @@ fn lifted(seen: &[Seen], who: &str) -> Vec<Granted> {
 pub(super) fn add(plan: &mut Plan, seen: &[Seen], roles: &BTreeMap<String, String>) {
     let mut made = 0;
     let known = listed(seen);
-    for entry in known.into_iter().flat_map(|(_, list)| list) {
+    for entry in known.iter().flatten() {
         let text = |key: &str| entry[key].as_str().unwrap_or_default();
         let kind = match text("type") {
             "group" => "groups",

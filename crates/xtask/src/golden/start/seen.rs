@@ -99,13 +99,21 @@ impl Seen {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let below = path.strip_prefix("/api2/").and_then(|p| p.split_once('/')).map_or("", |(_, rest)| rest);
         let str_of = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+        let body = &response["body"];
+        let (mut status, mut reason) = (response["status"].clone(), str_of(&response["reason"]));
+        if body["success"] == 0 {
+            // In this envelope a failure is a good answer.
+            let told = &body["status"];
+            status = told.as_str().and_then(|t| t.parse::<i64>().ok()).map_or_else(|| told.clone(), Value::from);
+            reason = body["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+        }
         Self {
             method: str_of(&request["method"]),
             path: below.split('/').filter(|s| !s.is_empty()).map(decoded).collect(),
             query: pairs(query),
             form: fields(request),
-            status: response["status"].as_i64().unwrap_or(0),
-            reason: str_of(&response["reason"]),
+            status: status.as_i64().unwrap_or(0),
+            reason,
             note: str_of(&item["note"]),
             data: response["body"]["data"].clone(),
             who: who(&request["headers"]),
