@@ -105,7 +105,8 @@ impl Seen {
             // In this envelope a failure is a good answer.
             let told = &body["status"];
             status = told.as_str().and_then(|t| t.parse::<i64>().ok()).map_or_else(|| told.clone(), Value::from);
-            reason = body["message"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+            let message = body["message"].as_str().unwrap_or_default();
+            message.lines().next().unwrap_or_default().clone_into(&mut reason);
         }
         Self {
             method: str_of(&request["method"]),
