@@ -42,9 +42,11 @@ fn single(world: &mut World, outer: &Call<'_>, one: &Value) -> Result<Value, Fai
     given.extend(found.uri.into_iter().map(|(k, v)| (k, json!(v))));
     let params = verify(outer.schema, found.method, &given).map_err(Fail::params)?;
     let run = handler(&found.method.verb, &found.method.path).ok_or_else(unknown)?;
-    let call = Call { schema: outer.schema, method: found.method, who: outer.who, params, file: None };
+    let call =
+        Call { schema: outer.schema, method: found.method, who: outer.who, params, undefined: Vec::new(), file: None };
     match run(world, &call) {
         Ok(Done::Now(value) | Done::Total(value, _) | Done::Changes(value, _)) => Ok(value),
+        Ok(Done::File(text, _)) => Ok(json!(text)),
         Ok(Done::After(_, result)) => *result,
         Ok(Done::Agent(..)) => Err(Fail::die("a guest agent cannot be asked in a batch")),
         Err(Stop::Fail(fail) | Stop::Retry(_, fail)) => Err(fail),
