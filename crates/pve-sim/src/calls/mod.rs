@@ -6,7 +6,9 @@
 pub(crate) mod access;
 #[cfg(test)]
 pub(crate) mod ask;
+pub(crate) mod backup;
 pub(crate) mod cluster;
+pub(crate) mod lxc;
 pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod node;
@@ -116,9 +118,13 @@ pub(crate) type Handler = fn(&mut World, &Call<'_>) -> Outcome;
 
 /// The handler of a method; none if it isn't simulated.
 pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
+    if let Some(handler) = backup::handler(verb, path) {
+        return Some(handler);
+    }
     let family: fn(&str, &str) -> Option<Handler> = match path {
         _ if network::is_of(path) => network::handler,
         _ if path.starts_with("/nodes/{node}/qemu") || path.starts_with("/nodes/{node}/capabilities") => qemu::handler,
+        _ if path.starts_with("/nodes/{node}/lxc") => lxc::handler,
         _ if path.starts_with("/nodes/{node}/storage") || path.starts_with("/storage") => storage::handler,
         _ if path.starts_with("/nodes") || path == "/version" => node::handler,
         _ if path.starts_with("/access") => access::handler,

@@ -16,6 +16,7 @@ use super::{Output, facts, say, world};
 const OVER_BUDGET: u8 = 3;
 
 #[derive(Debug, clap::Args)]
+#[group(id = "serve")]
 pub(super) struct Args {
     /// Nodes, named pve1 and on
     #[arg(long, default_value_t = 3)]

@@ -2,12 +2,14 @@
 //!
 //! A job is a value that is part of the world; [`step`] does its next due piece and says what follows.
 
+pub(crate) mod backup;
 pub(crate) mod bulk;
 pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
 mod lock;
+pub(crate) mod lxc;
 pub(crate) mod network;
 pub(crate) mod power;
 pub(crate) mod snapshot;
@@ -77,6 +79,8 @@ pub(crate) enum Job {
         node: String,
     },
     ReloadAllNetworks,
+    Lxc(Box<lxc::Lxc>),
+    Backup(Box<backup::Backup>),
 }
 
 /// What follows a step.
@@ -107,6 +111,8 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
     match job {
         Job::Create(create) => create::step(world, upid, &create, doom),
         Job::Clone(clone) => clone::step(world, upid, clone, doom),
+        Job::Lxc(job) => lxc::step(world, upid, *job, doom),
+        Job::Backup(job) => backup::step(world, upid, *job, doom),
         other => {
             if let Some(text) = doom {
                 return Next::Failed(text);
@@ -149,7 +155,7 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                     }
                     Next::Done
                 }
-                Job::Create(_) | Job::Clone(_) | Job::Locked(_) => Next::Done,
+                Job::Create(_) | Job::Clone(_) | Job::Locked(_) | Job::Lxc(_) | Job::Backup(_) => Next::Done,
             }
         }
     }

@@ -75,6 +75,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         runs: BTreeMap::new(),
         firewalls: BTreeMap::new(),
         sdn: super::sdn::Sdn::default(),
+        backup: super::backup::Backup::default(),
         contents: Contents::new(options.backing.clone()),
         hook: crate::hook::Hook::default(),
         orders: Orders::default(),
@@ -168,6 +169,7 @@ fn template(world: &mut World) {
         ctime: world.seconds(),
         parent: None,
         vmid: Some(TEMPLATE),
+        ..Volume::default()
     });
     let mac = world.mac();
     let (uuid, generation) = (world.chance.uuid(), world.chance.uuid());

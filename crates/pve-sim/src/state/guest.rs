@@ -206,11 +206,11 @@ impl Guest {
     }
 
     pub(crate) fn max_disk(&self) -> u64 {
-        self.boot_disk()
-            .and_then(|key| self.get(key))
-            .and_then(|d| option_of(d, "size"))
-            .and_then(parse_size)
-            .unwrap_or(0)
+        let main = match self.kind {
+            GuestKind::Qemu => self.boot_disk(),
+            GuestKind::Lxc => Some("rootfs"),
+        };
+        main.and_then(|key| self.get(key)).and_then(|d| option_of(d, "size")).and_then(parse_size).unwrap_or(0)
     }
 
     /// Whether the agent option is on.

@@ -3,6 +3,7 @@
 //! Promises to be deterministic for a seed and a sequence of calls: time comes in by
 //! [`World::advance`], chance from a generator that is part of the world.
 
+pub(crate) mod backup;
 pub(crate) mod chance;
 pub(crate) mod cluster;
 pub(crate) mod contents;

@@ -46,6 +46,7 @@ pub(super) fn populate(world: &mut World, vms: u32) {
             ctime: world.seconds(),
             parent: None,
             vmid: Some(vmid),
+            ..Volume::default()
         });
         let mut guest = Guest::new(vmid, node, config);
         if at % 5 != 4 {

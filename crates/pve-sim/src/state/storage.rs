@@ -53,7 +53,7 @@ impl Storage {
 }
 
 /// A volume.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Volume {
     pub(crate) storage: String,
     /// The node that has it, none on shared storages.
@@ -66,6 +66,12 @@ pub(crate) struct Volume {
     /// The base of a linked clone, as a volume name.
     pub(crate) parent: Option<String>,
     pub(crate) vmid: Option<u32>,
+    /// Of a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notes: Option<String>,
+    /// Of a backup: it is not removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) protected: bool,
 }
 
 impl Volume {

@@ -79,6 +79,9 @@ impl Pace {
             ("snapshot", 0.3),
             ("migrate", 2.0),
             ("ha", 0.3),
+            ("vzdump", 3.0),
+            ("restore", 1.0),
+            ("replicate", 0.5),
         ]
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))

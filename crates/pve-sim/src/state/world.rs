@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::Backup;
 use super::chance::Chance;
 use super::cluster::Cluster;
 use super::contents::Contents;
@@ -75,6 +76,8 @@ pub(crate) struct World {
     pub(crate) firewalls: BTreeMap<String, Firewall>,
     #[serde(default)]
     pub(crate) sdn: Sdn,
+    #[serde(default)]
+    pub(crate) backup: Backup,
     #[serde(skip)]
     pub(crate) contents: Contents,
     #[serde(skip)]
@@ -400,8 +403,10 @@ impl World {
             guest.stopped_at = now;
             self.changes += 1;
         }
-        if self.guests.get(&vmid).is_some_and(|g| g.is(GuestKind::Qemu)) {
-            crate::calls::qemu::config_change::apply_pending(self, vmid);
+        match self.guests.get(&vmid).map(|g| g.kind) {
+            Some(GuestKind::Qemu) => crate::calls::qemu::config_change::apply_pending(self, vmid),
+            Some(GuestKind::Lxc) => crate::calls::lxc::change::apply_pending(self, vmid),
+            None => {}
         }
     }
 

@@ -51,7 +51,6 @@ fn node(verb: &str, path: &str) -> Option<Handler> {
         ("POST", "/nodes/{node}/migrateall") => bulk::migrate_all,
         ("POST", "/nodes/{node}/wakeonlan") => bulk::wake,
         ("POST", "/nodes/{node}/execute") => execute::run,
-        ("GET", "/nodes/{node}/lxc") => |_, _| now(serde_json::json!([])),
         ("GET", "/nodes/{node}/tasks") => tasks::list,
         ("GET", "/nodes/{node}/tasks/{upid}") => |_, _| now(names("name", &["log", "status"])),
         ("DELETE", "/nodes/{node}/tasks/{upid}") => tasks::stop,

@@ -196,5 +196,6 @@ pub(crate) fn new_volume(
         ctime: world.seconds(),
         parent: None,
         vmid: Some(vmid),
+        ..Volume::default()
     }
 }

@@ -50,11 +50,11 @@ fn may_allocate(world: &World, call: &Call<'_>, vmid: u32, pool: Option<&str>) -
 }
 
 pub(crate) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
+    if call.get("archive").is_some() {
+        return crate::calls::backup::restore::restore(world, call);
+    }
     let (node, vmid, pool) = (call.node(), call.vmid(), call.get("pool"));
     may_allocate(world, call, vmid, pool)?;
-    if let Some(archive) = call.get("archive") {
-        return Err(Fail::die(format!("volume '{archive}' does not exist")).into());
-    }
     let mut change = config_change::configuration(&call.params);
     config_change::check(world, call.schema, call.who, node, vmid, &call.params, pool)?;
     if call.flag("start") {

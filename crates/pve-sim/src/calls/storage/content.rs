@@ -163,6 +163,7 @@ pub(crate) fn upload(world: &mut World, call: &Call<'_>) -> Outcome {
         ctime: world.seconds(),
         parent: None,
         vmid: None,
+        ..Volume::default()
     };
     let upload = Upload {
         volume,

@@ -1,0 +1,188 @@
+//! The state of containers: the list of a node, the state of one, its addresses.
+
+use serde_json::{Map, Value, json};
+
+use super::mountpoint::is_mountpoint_key;
+use super::the;
+use crate::calls::{Call, Outcome, names, now};
+use crate::http::fail::Fail;
+use crate::jobs::lxc::disk;
+use crate::state::World;
+use crate::state::drive::{is_net_key, option_of};
+use crate::state::guest::{Guest, GuestKind, Run};
+
+pub(crate) fn directory(_: &mut World, _: &Call<'_>) -> Outcome {
+    let of = [
+        "config",
+        "pending",
+        "status",
+        "vncproxy",
+        "termproxy",
+        "vncwebsocket",
+        "spiceproxy",
+        "migrate",
+        "clone",
+        "initlog",
+        "rrd",
+        "rrddata",
+        "firewall",
+        "snapshot",
+        "resize",
+        "interfaces",
+        "mtunnel",
+        "mtunnelwebsocket",
+    ];
+    now(names("subdir", &of))
+}
+
+pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
+    now(names("subdir", &["current", "start", "stop", "shutdown", "migrate"]))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "seconds")]
+fn uptime(world: &World, run: Option<&Run>) -> i64 {
+    run.map_or(0, |r| (world.now - r.since) as i64)
+}
+
+/// The cores that a container may use: its own, or all of its node.
+pub(crate) fn cpus(world: &World, guest: &Guest) -> Value {
+    let number = |key: &str| guest.get(key).and_then(|v| v.parse::<f64>().ok()).filter(|n| *n > 0.0);
+    let all = f64::from(world.node(&guest.node).map_or(1, |n| n.cores));
+    let cores = number("cores").unwrap_or(all).min(all);
+    let cpus = number("cpulimit").map_or(cores, |limit| limit.min(cores));
+    #[expect(clippy::cast_possible_truncation, reason = "a number of cores")]
+    if cpus.fract() == 0.0 { json!(cpus as i64) } else { json!(cpus) }
+}
+
+/// Bytes of swap.
+fn swap(guest: &Guest) -> u64 {
+    guest.get("swap").and_then(|s| s.parse::<u64>().ok()).unwrap_or(512) << 20
+}
+
+/// What lists say of a container.
+fn row(world: &World, guest: &Guest) -> Map<String, Value> {
+    let run = guest.run.as_ref();
+    let max_disk = guest.max_disk();
+    let mut row = json!({
+        "vmid": guest.vmid, "name": guest.name(), "type": "lxc",
+        "status": if run.is_some() { "running" } else { "stopped" },
+        "cpus": cpus(world, guest), "maxmem": guest.memory(), "maxswap": swap(guest), "maxdisk": max_disk,
+        "cpu": 0, "mem": 0, "swap": 0, "disk": 0, "diskread": 0, "diskwrite": 0, "netin": 0, "netout": 0,
+        "uptime": uptime(world, run),
+    });
+    if let Some(run) = run {
+        row["pid"] = json!(run.pid);
+        row["disk"] = json!(max_disk / 8);
+        row["mem"] = json!(guest.memory() / 8);
+        for key in ["cpu", "io", "memory"] {
+            row[format!("pressure{key}some")] = json!(0);
+            row[format!("pressure{key}full")] = json!(0);
+        }
+    }
+    for key in ["lock", "tags"] {
+        if let Some(value) = guest.get(key) {
+            row[key] = json!(value);
+        }
+    }
+    if guest.is_template() {
+        row["template"] = json!(1);
+    }
+    match row {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
+    let rows: Vec<Value> = world
+        .guests
+        .values()
+        .filter(|g| g.is(GuestKind::Lxc) && g.node == call.node())
+        .filter(|g| world.may(call.who, &format!("/vms/{}", g.vmid), "VM.Audit"))
+        .map(|g| Value::Object(row(world, g)))
+        .collect();
+    now(Value::Array(rows))
+}
+
+pub(crate) fn current(world: &mut World, call: &Call<'_>) -> Outcome {
+    let guest = the(world, call)?;
+    let mut row = row(world, guest);
+    let ha = match world.cluster.ha.get(&format!("ct:{}", guest.vmid)) {
+        Some(resource) => json!({"managed": 1, "state": resource.state}),
+        None => json!({"managed": 0}),
+    };
+    row.insert("ha".to_owned(), ha);
+    now(Value::Object(row))
+}
+
+fn interface(name: &str, mac: &str, addresses: &[String]) -> Value {
+    let mut row = json!({"name": name, "hwaddr": mac, "hardware-address": mac});
+    let mut all = Vec::new();
+    for cidr in addresses {
+        let (address, prefix) = cidr.split_once('/').unwrap_or((cidr, "32"));
+        let kind = if address.contains(':') { "inet6" } else { "inet" };
+        row[kind] = json!(cidr);
+        let prefix = prefix.parse::<u32>().unwrap_or_default();
+        all.push(json!({"ip-address": address, "ip-address-type": kind, "prefix": prefix}));
+    }
+    row["ip-addresses"] = Value::Array(all);
+    row
+}
+
+/// The addresses inside: what the configuration says; by DHCP one that follows from the number.
+pub(crate) fn interfaces(world: &mut World, call: &Call<'_>) -> Outcome {
+    let guest = the(world, call)?;
+    if !guest.running() {
+        return now(Value::Null);
+    }
+    let loopback = ["127.0.0.1/8".to_owned(), "::1/128".to_owned()];
+    let mut rows = vec![interface("lo", "00:00:00:00:00:00", &loopback)];
+    for (_, net) in guest.config.iter().filter(|(k, _)| is_net_key(k)) {
+        let mac = option_of(net, "hwaddr").unwrap_or_default().to_lowercase();
+        let mut addresses = Vec::new();
+        match option_of(net, "ip") {
+            Some("dhcp") => {
+                let [_, _, high, low] = guest.vmid.to_be_bytes();
+                addresses.push(format!("192.0.{high}.{low}/24"));
+            }
+            Some("manual") | None => {}
+            Some(cidr) => addresses.push(cidr.to_owned()),
+        }
+        if let Some(cidr) = option_of(net, "ip6").filter(|c| c.contains('/')) {
+            addresses.push(cidr.to_owned());
+        }
+        rows.push(interface(option_of(net, "name").unwrap_or("eth0"), &mac, &addresses));
+    }
+    now(Value::Array(rows))
+}
+
+pub(crate) fn feature(world: &mut World, call: &Call<'_>) -> Outcome {
+    let guest = the(world, call)?;
+    let config = match call.get("snapname") {
+        Some(name) => {
+            let kept = guest.snapshots.get(name);
+            &kept.ok_or_else(|| Fail::die(format!("snapshot '{name}' does not exist")))?.config
+        }
+        None => &guest.config,
+    };
+    let able = config
+        .iter()
+        .filter(|(k, _)| is_mountpoint_key(k))
+        .all(|(_, v)| disk::able(world, call.str("feature"), v, call.get("snapname").is_some()));
+    now(json!({"hasFeature": i32::from(able)}))
+}
+
+/// Samples of the past; the simulator keeps none, so each says only its time.
+pub(crate) fn rrddata(world: &mut World, call: &Call<'_>) -> Outcome {
+    the(world, call)?;
+    let (step, count) = match call.str("timeframe") {
+        "hour" => (60, 60),
+        "day" => (60, 1440),
+        "week" => (1800, 336),
+        "month" => (1800, 1440),
+        _ => (21600, 1440),
+    };
+    let last = world.seconds() / step * step;
+    let rows: Vec<Value> = (0..count).rev().map(|n| json!({"time": last - n * step})).collect();
+    now(Value::Array(rows))
+}
