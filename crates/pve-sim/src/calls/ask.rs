@@ -39,7 +39,7 @@ pub(crate) fn ask_as(
     let who = Who(who.to_owned());
     super::needs::check(world, &who, &found.method.needs, &params)?;
     world.writable(found.method)?;
-    let call = Call { schema, method: found.method, who: &who, params, file: None };
+    let call = Call { schema, method: found.method, who: &who, params, undefined: Vec::new(), file: None };
     match handler(verb, &found.method.path).unwrap()(world, &call) {
         Ok(Done::Now(value) | Done::Total(value, _) | Done::Changes(value, _)) => Ok(value),
         Ok(_) => panic!("not an answer at once"),
