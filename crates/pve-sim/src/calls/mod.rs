@@ -7,6 +7,7 @@ pub(crate) mod access;
 #[cfg(test)]
 pub(crate) mod ask;
 pub(crate) mod backup;
+mod ceph;
 pub(crate) mod cluster;
 pub(crate) mod lxc;
 pub(crate) mod needs;
@@ -123,6 +124,7 @@ pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
     }
     let family: fn(&str, &str) -> Option<Handler> = match path {
         _ if network::is_of(path) => network::handler,
+        _ if ceph::is_of(path) => ceph::handler,
         _ if path.starts_with("/nodes/{node}/qemu") || path.starts_with("/nodes/{node}/capabilities") => qemu::handler,
         _ if path.starts_with("/nodes/{node}/lxc") => lxc::handler,
         _ if path.starts_with("/nodes/{node}/storage") || path.starts_with("/storage") => storage::handler,

@@ -75,6 +75,7 @@ pub(crate) fn step(world: &mut World, upid: &str, mut clone: Clone, doom: Option
             if there.is_none() {
                 world.guests.insert(newid, Guest::new(newid, &clone.node, placeholder()));
             }
+            world.copy_firewall(clone.source, newid);
             if let Err(text) = copy(world, upid, &mut clone) {
                 abandon(world, &clone);
                 return Next::Failed(format!("clone failed: {text}"));

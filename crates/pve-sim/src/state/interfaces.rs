@@ -28,26 +28,21 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// A card, and a bridge on it with the node's address.
-    pub(crate) fn new(address: &str) -> Self {
+    /// A card, a bridge on it with the node's address, and the node's other bridges.
+    pub(crate) fn new(address: &str, bridges: &[String]) -> Self {
         let options = |of: &[(&str, &str)]| of.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut applied: Interfaces = [
+        let mut applied = Interfaces::from([
             ("lo".to_owned(), options(&[("type", "loopback"), ("method", "loopback"), ("autostart", "1")])),
             ("eno1".to_owned(), options(&[("type", "eth")])),
-            (
-                "vmbr0".to_owned(),
-                options(&[
-                    ("type", "bridge"),
-                    ("method", "static"),
-                    ("address", address),
-                    ("netmask", "24"),
-                    ("autostart", "1"),
-                    ("bridge_ports", "eno1"),
-                ]),
-            ),
-        ]
-        .into_iter()
-        .collect();
+        ]);
+        for (at, bridge) in bridges.iter().enumerate() {
+            let mut interface: Interface = options(&[("type", "bridge"), ("autostart", "1")]);
+            if at == 0 {
+                let more = [("method", "static"), ("address", address), ("netmask", "24"), ("bridge_ports", "eno1")];
+                interface.extend(options(&more));
+            }
+            applied.insert(bridge.clone(), interface);
+        }
         settle(&mut applied);
         let up = applied.keys().cloned().collect();
         Self { applied, pending: None, up }
@@ -345,7 +340,7 @@ mod test {
 
     #[test]
     fn a_file_is_ordered_by_type_and_children_follow_their_parents() {
-        let mut network = Network::new("192.0.2.40");
+        let mut network = Network::new("192.0.2.40", &["vmbr0".to_owned()]);
         network.applied.insert("vlan77".to_owned(), interface(&[("vlan-raw-device", "eno1")]));
         network.applied.insert("vmbr9".to_owned(), interface(&[("type", "bridge")]));
         network.applied.insert("eno1.5".to_owned(), interface(&[("type", "vlan")]));
@@ -359,7 +354,7 @@ mod test {
 
     #[test]
     fn what_waits_shows_as_a_diff_and_is_up_only_after_a_reload() {
-        let mut network = Network::new("192.0.2.40");
+        let mut network = Network::new("192.0.2.40", &["vmbr0".to_owned()]);
         assert_eq!(network.changes(), None);
         let mut next = network.applied.clone();
         next.insert("vmbr3".to_owned(), interface(&[("type", "bridge"), ("autostart", "1")]));

@@ -47,13 +47,13 @@ impl Node {
 
     /// Its network configuration.
     pub(crate) fn network(&self) -> Network {
-        self.network.clone().unwrap_or_else(|| Network::new(&self.ip))
+        self.network.clone().unwrap_or_else(|| Network::new(&self.ip, &self.bridges))
     }
 
     /// Its network configuration, to change it.
     pub(crate) fn network_mut(&mut self) -> &mut Network {
-        let ip = &self.ip;
-        self.network.get_or_insert_with(|| Network::new(ip))
+        let (ip, bridges) = (&self.ip, &self.bridges);
+        self.network.get_or_insert_with(|| Network::new(ip, bridges))
     }
 
     /// A setting, or what it is if nobody set it.

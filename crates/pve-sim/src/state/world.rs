@@ -410,6 +410,13 @@ impl World {
         }
     }
 
+    /// A clone has the firewall of its source.
+    pub(crate) fn copy_firewall(&mut self, from: u32, to: u32) {
+        if let Some(firewall) = self.firewalls.get(&key_of_guest(from)).cloned() {
+            self.firewalls.insert(key_of_guest(to), firewall);
+        }
+    }
+
     /// Removes a guest and all that goes with it; its volumes are the caller's business.
     pub(crate) fn forget(&mut self, vmid: u32) {
         self.guests.remove(&vmid);

@@ -138,3 +138,41 @@ async fn a_guests_firewall_goes_with_the_guest() {
     assert_eq!(world.task("DELETE", "/nodes/pve1/qemu/131", &[]).await, "OK");
     assert_eq!(get(&world, &root, options).await.as_object().unwrap().len(), 1, "only a digest");
 }
+
+#[tokio::test]
+async fn a_group_that_is_renamed_takes_the_rules_with_it_that_refer_to_it() {
+    let world = World::quick().await;
+    let root = world.root().await;
+    let groups = format!("{CLUSTER}/groups");
+    world.call_as(&root, "POST", &groups, &[("group", "old"), ("comment", "c")]).await.unwrap().data();
+    let rules = "/nodes/pve1/qemu/9000/firewall/rules";
+    world.call_as(&root, "POST", rules, &[("type", "group"), ("action", "old")]).await.unwrap().data();
+    world.call_as(&root, "POST", &groups, &[("group", "new"), ("rename", "old")]).await.unwrap().data();
+    assert_eq!(get(&world, &root, rules).await[0]["action"], "new");
+    assert_eq!(get(&world, &root, &groups).await[0]["comment"], "c");
+    let lost = world.call_as(&root, "POST", &groups, &[("group", "x1"), ("rename", "old")]).await.unwrap();
+    assert_eq!(complaint(&lost, "group"), "Security group 'old' does not exist");
+    world.cloned("132").await;
+    assert_eq!(
+        get(&world, &root, "/nodes/pve1/qemu/132/firewall/rules").await[0]["action"],
+        "new",
+        "a clone has it too"
+    );
+}
+
+#[tokio::test]
+async fn a_node_without_ceph_says_which_program_is_missing() {
+    let world = World::quick().await;
+    let root = world.root().await;
+    for (method, path, form, program) in [
+        ("GET", "/cluster/ceph/status", vec![], "ceph-mon"),
+        ("GET", "/nodes/pve2/ceph/osd", vec![], "ceph-mon"),
+        ("POST", "/nodes/pve2/ceph/init", vec![], "ceph"),
+        ("POST", "/nodes/pve2/ceph/mgr/a", vec![], "ceph-mgr"),
+    ] {
+        let answer = world.call_as(&root, method, path, &form).await.unwrap();
+        assert_eq!(answer.refusal(), (500, format!("binary not installed: /usr/bin/{program}")), "{path}");
+    }
+    let odd = world.call_as(&root, "GET", "/cluster/ceph/flags/nonsense", &[]).await.unwrap();
+    assert_eq!(odd.status, 400, "parameters are looked at first");
+}

@@ -64,6 +64,9 @@ async fn a_vnet_is_a_bridge_of_its_nodes_once_it_is_applied() {
     let zones = root.get("/nodes/pve2/sdn/zones").await;
     assert!(zones.as_array().unwrap().contains(&json!({"zone": "blue", "status": "available"})), "{zones}");
     assert_eq!(root.get(&format!("{SDN}/vnets?pending=1")).await[0]["state"], Value::Null);
+    let resources = root.get("/cluster/resources").await;
+    let of_zone = resources.as_array().unwrap().iter().filter(|row| row["network"] == "blue");
+    assert_eq!(of_zone.count(), 2, "{resources}");
     root.world.cloned("140").await;
     let vm = "/nodes/pve1/qemu/140";
     root.call("PUT", &format!("{vm}/config"), &[("net0", "virtio,bridge=blue7")]).await.data();

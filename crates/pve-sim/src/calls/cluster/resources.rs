@@ -9,6 +9,7 @@ use crate::perm::{Pools as _, Who};
 use crate::state::World;
 use crate::state::guest::Guest;
 use crate::state::node::Node;
+use crate::state::sdn::is_on;
 
 /// What a guest looks like here; without a published state only its bare bones.
 pub(crate) fn guest_row(world: &World, guest: &Guest) -> Value {
@@ -80,10 +81,12 @@ fn pools(world: &World, who: &Who) -> impl Iterator<Item = Value> {
 
 /// The zones as each node has them; since 9.1 they are networks.
 fn zones(world: &World, who: &Who) -> Vec<Value> {
-    let zones = ["localnetwork"];
+    let local = "localnetwork".to_owned();
+    let zones =
+        std::iter::once((&local, None)).chain(world.sdn.running.zones.iter().map(|(id, zone)| (id, Some(zone))));
     let mut rows = Vec::new();
-    for zone in zones.iter().filter(|z| world.may(who, &format!("/sdn/zones/{z}"), "SDN.Audit")) {
-        for node in &world.nodes {
+    for (zone, object) in zones.filter(|(z, _)| world.may(who, &format!("/sdn/zones/{z}"), "SDN.Audit")) {
+        for node in world.nodes.iter().filter(|n| object.is_none_or(|z| is_on(z, &n.name))) {
             let status = if node.online { "ok" } else { "unknown" };
             let name = &node.name;
             rows.push(if world.at_least(9, 1) {

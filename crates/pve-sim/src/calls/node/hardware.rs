@@ -107,10 +107,6 @@ pub(crate) fn zpool(_: &mut World, call: &Call<'_>) -> Outcome {
     Err(Fail::die(format!("command '/sbin/zpool status -P {name}' failed: exit code 1")).into())
 }
 
-pub(crate) fn ceph_absent(_: &mut World, _: &Call<'_>) -> Outcome {
-    Err(Fail::die("binary not installed: /usr/bin/ceph-mon").into())
-}
-
 pub(crate) fn certificates_index(_: &mut World, _: &Call<'_>) -> Outcome {
     now(names("name", &["acme", "custom", "info"]))
 }

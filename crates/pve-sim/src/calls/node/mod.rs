@@ -18,7 +18,7 @@ use super::{Handler, names, now};
 pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
     let own: fn(&str, &str) -> Option<Handler> = match path.split('/').nth(3) {
         Some("apt" | "services" | "subscription") => packages,
-        Some("hardware" | "disks" | "certificates" | "ceph") => devices,
+        Some("hardware" | "disks" | "certificates") => devices,
         _ => node,
     };
     own(verb, path)
@@ -99,7 +99,6 @@ fn devices(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/nodes/{node}/disks/zfs/{name}") => hardware::zpool,
         ("GET", "/nodes/{node}/certificates") => hardware::certificates_index,
         ("GET", "/nodes/{node}/certificates/info") => hardware::certificates,
-        ("GET", "/nodes/{node}/ceph/status") => hardware::ceph_absent,
         _ => return None,
     })
 }

@@ -29,6 +29,15 @@ pub(super) fn list(world: &mut World, _: &Call<'_>) -> Outcome {
     now(rows.collect())
 }
 
+/// Rules that refer to a group go with its name.
+fn rename(firewall: &mut Firewall, from: &str, to: &str) {
+    for rule in &mut firewall.rules {
+        if rule.get("type").is_some_and(|t| t == "group") && rule.get("action").is_some_and(|a| a == from) {
+            rule.insert("action".to_owned(), to.to_owned());
+        }
+    }
+}
+
 pub(super) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
     let mut firewall = Place::Cluster.read(world);
     let name = call.str("group");
@@ -45,6 +54,10 @@ pub(super) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
             group.comment = comment(call);
         }
         firewall.groups.insert(name.to_owned(), group);
+        rename(&mut firewall, from, name);
+        for other in world.firewalls.values_mut() {
+            rename(other, from, name);
+        }
     } else {
         if firewall.groups.contains_key(name) {
             return Err(Fail::param("group", format!("Security group '{name}' already exists")).into());

@@ -105,7 +105,7 @@ mod test {
     use crate::state::interfaces::Network;
 
     fn with(name: &str, options: &[(&str, &str)]) -> Interfaces {
-        let mut interfaces = Network::new("192.0.2.40").applied;
+        let mut interfaces = Network::new("192.0.2.40", &["vmbr0".to_owned()]).applied;
         let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         interfaces.insert(name.to_owned(), options.collect());
         interfaces
