@@ -61,6 +61,8 @@ pub(crate) enum Then {
     PlugFails(String),
     /// The guest doesn't let go of what this call unplugs.
     UnplugRefused,
+    /// Somebody else makes a VM with the number that this call asks for, just before; on another node if there is one.
+    VmidTaken,
     /// A node loses its power, at once or so many seconds later; the call goes on.
     NodeDown(Down),
     /// There is no space left on a storage; the call goes on.

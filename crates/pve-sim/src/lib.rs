@@ -24,6 +24,7 @@ mod profile;
 mod record;
 mod rrd;
 mod schema;
+pub mod scripts;
 mod shared;
 mod sim;
 mod state;

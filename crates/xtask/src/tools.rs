@@ -10,7 +10,7 @@ use testkit::{Tool, Tools};
 /// Build the Kubernetes tools that tests and the demo need, once, into the cache; print where they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only these (`etcd`, `kube-apiserver`, …); all if none is named.
+    /// Only these (`etcd`, `kube-apiserver`, `go-proxmox`, …); all of Kubernetes if none is named.
     names: Vec<String>,
     /// Also make this a directory of links to them, CNI plugins in `cni/`.
     #[arg(long, value_name = "DIR")]
@@ -37,11 +37,12 @@ fn named(names: &[String]) -> Result<Vec<Tool>> {
     if names.is_empty() {
         return Ok(Tool::ALL.to_vec());
     }
+    let all = || Tool::ALL.into_iter().chain(Tool::PVE_CLIENTS);
     names
         .iter()
         .map(|name| {
-            Tool::ALL.into_iter().find(|tool| tool.file_name() == name).with_context(|| {
-                let known: Vec<&str> = Tool::ALL.iter().map(|tool| tool.file_name()).collect();
+            all().find(|tool| tool.file_name() == name).with_context(|| {
+                let known: Vec<&str> = all().map(Tool::file_name).collect();
                 format!("build `{name}`: no such tool\nhint: one of {}", known.join(", "))
             })
         })

@@ -4,6 +4,7 @@ mod door;
 mod facts;
 mod fault;
 mod schema;
+mod script;
 mod serve;
 mod world;
 
@@ -52,6 +53,8 @@ enum Command {
     /// Rules that make calls go wrong
     #[command(subcommand)]
     Fault(fault::Command),
+    /// Situations that hurt tools most, as rules for faults: list them, print one
+    Script(script::Args),
     /// The whole state
     #[command(subcommand)]
     State(world::State),
@@ -85,6 +88,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => return serve::run(args.serve).await,
         Some(Command::Schema(args)) => schema::run(&args)?,
         Some(Command::Fault(command)) => return fault::run(command).await,
+        Some(Command::Script(args)) => script::run(&args)?,
         Some(Command::State(state)) => world::state(state).await?,
         Some(Command::Trace(trace)) => world::trace(trace).await?,
         Some(Command::Replay(replay)) => world::replay(replay).await?,
@@ -100,4 +104,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to stdout")
+}
+
+#[cfg(test)]
+mod test {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_line_can_be_read() {
+        Args::command().debug_assert();
+    }
 }

@@ -118,6 +118,9 @@ fn repeat(world: &mut World, schema: &Schema, entry: &Value) -> Result<(), Strin
         .filter_map(|f| serde_json::from_value(f["then"].clone()).ok())
         .collect();
     let orders = Orders::of(&thens, text("method"), text("path"));
+    if orders.vmid_taken {
+        world.beaten(call.get("newid").or_else(|| call.get("vmid")), call.get("node").unwrap_or_default());
+    }
     world.orders.clone_from(&orders);
     let outcome = handler(world, &call);
     if thens.contains(&Then::Duplicate) && outcome.is_ok() {

@@ -352,6 +352,9 @@ async fn dispatch(
 
 /// Does a call as faults ordered it.
 fn ordered_call(world: &mut World, handler: calls::Handler, call: &Call<'_>, ordered: &Ordered) -> calls::Outcome {
+    if ordered.orders.vmid_taken {
+        world.beaten(call.get("newid").or_else(|| call.get("vmid")), call.get("node").unwrap_or_default());
+    }
     world.orders.clone_from(&ordered.orders);
     let outcome = handler(world, call);
     if ordered.twice && outcome.is_ok() {

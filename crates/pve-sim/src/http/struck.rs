@@ -65,6 +65,7 @@ pub(super) async fn before(
             | Then::PlugFails(_)
             | Then::UnplugRefused
             | Then::LockHeld
+            | Then::VmidTaken
             | Then::AnswerLost
             | Then::Hold
             | Then::Status(_) => {}

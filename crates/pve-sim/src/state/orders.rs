@@ -14,17 +14,20 @@ pub(crate) struct Orders {
     pub(crate) plug_fails: Option<String>,
     /// A running guest doesn't let go of what is unplugged.
     pub(crate) unplug_refused: bool,
+    /// Somebody else takes the number that the call asks for.
+    pub(crate) vmid_taken: bool,
 }
 
 impl Orders {
-    /// What these faults order for a call.
+    /// What these faults order for a call; `{vmid}` in a text is the guest's number.
     pub(crate) fn of(faults: &[Then], verb: &str, path: &str) -> Self {
         let mut orders = Self::default();
         for fault in faults {
             match fault {
-                Then::TaskFails(text) => orders.task_fails = Some(text.clone()),
-                Then::PlugFails(text) => orders.plug_fails = Some(text.clone()),
+                Then::TaskFails(text) => orders.task_fails = Some(numbered(text, path)),
+                Then::PlugFails(text) => orders.plug_fails = Some(numbered(text, path)),
                 Then::UnplugRefused => orders.unplug_refused = true,
+                Then::VmidTaken => orders.vmid_taken = true,
                 Then::LockHeld if !locks_itself(verb, path) => orders.task_fails = Some(no_lock(path)),
                 _ => {}
             }
@@ -47,10 +50,21 @@ pub(crate) fn no_lock(path: &str) -> String {
     format!("can't lock file '{}' - got timeout", lock_file(path))
 }
 
+/// The word after this one in the path.
+fn after<'a>(path: &'a str, word: &str) -> Option<&'a str> {
+    let mut words = path.split('/');
+    words.by_ref().find(|w| *w == word).and_then(|_| words.next())
+}
+
+/// A text that may name the guest in the path.
+fn numbered(text: &str, path: &str) -> String {
+    let vmid = after(path, "qemu").or_else(|| after(path, "lxc")).unwrap_or_default();
+    text.replace("{vmid}", vmid)
+}
+
 /// The file that calls for this path lock.
 fn lock_file(path: &str) -> String {
-    let words: Vec<&str> = path.split('/').filter(|w| !w.is_empty()).collect();
-    let after = |word: &str| words.iter().position(|w| *w == word).and_then(|at| words.get(at + 1));
+    let after = |word: &str| after(path, word);
     if let Some(vmid) = after("qemu") {
         return format!("/var/lock/qemu-server/lock-{vmid}.conf");
     }
@@ -66,6 +80,13 @@ fn lock_file(path: &str) -> String {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn a_text_names_the_guest_of_the_call() {
+        let faults = [Then::TaskFails("VM {vmid} is gone".to_owned())];
+        let orders = Orders::of(&faults, "DELETE", "/nodes/n/qemu/104");
+        assert_eq!(orders.task_fails.as_deref(), Some("VM 104 is gone"));
+    }
 
     #[test]
     fn a_lock_file_is_that_of_the_guest_or_the_storage_in_the_path() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::guest::Guest;
 use super::storage::Volume;
 use super::world::World;
 use crate::faults::{Down, Then};
@@ -72,6 +73,15 @@ impl World {
             Then::StaleResources(seconds) => self.next_tick = self.next_tick.max(self.now + seconds),
             _ => {}
         }
+    }
+
+    /// Somebody else makes a VM with this number, on another node than the call's if there is one.
+    pub(crate) fn beaten(&mut self, vmid: Option<&str>, node: &str) {
+        let Some(vmid) = vmid.and_then(|v| v.parse().ok()).filter(|v| !self.guests.contains_key(v)) else { return };
+        let other = self.nodes.iter().find(|n| n.online && n.name != node);
+        let node = other.map_or_else(|| node.to_owned(), |n| n.name.clone());
+        let config = [("name", "rival"), ("memory", "512")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        self.guests.insert(vmid, Guest::new(vmid, &node, config.into()));
     }
 
     /// A task does so many of its pieces now; false if there is no such task.

@@ -8,7 +8,7 @@ use pve_sim::{Options, Running, Sim};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -65,6 +65,22 @@ impl World {
 
     pub(crate) async fn quick() -> Self {
         Self::start(Options { speed: 50.0, ..Options::default() }).await
+    }
+
+    /// Host and port of the API.
+    pub(crate) fn address(&self) -> &str {
+        self.sim.url().strip_prefix("https://").unwrap()
+    }
+
+    /// A directory with what a program needs that finds the simulator by its files: `ca.pem`, `sim.json`.
+    pub(crate) fn directory(&self) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens: Vec<Value> =
+            self.sim.tokens().iter().map(|(id, secret)| json!({"id": id, "secret": secret})).collect();
+        let facts = json!({"url": self.sim.url(), "ca": self.sim.ca_pem(), "tokens": tokens});
+        std::fs::write(dir.path().join("ca.pem"), self.sim.ca_pem()).unwrap();
+        std::fs::write(dir.path().join("sim.json"), facts.to_string()).unwrap();
+        dir
     }
 
     pub(crate) fn token(&self) -> String {

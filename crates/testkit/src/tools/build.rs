@@ -112,6 +112,12 @@ fn lay_module(family: Family, dir: &Path) -> Result<()> {
     for (name, text) in [("go.mod", family.go_mod()), ("go.sum", family.go_sum())] {
         fs::write(dir.join(name), text).with_context(|| format!("write `{name}` into `{}`", dir.display()))?;
     }
+    for (name, text) in family.sources() {
+        let file = dir.join(name);
+        let parent = file.parent().unwrap_or(dir);
+        fs::create_dir_all(parent).with_context(|| format!("make `{}`", parent.display()))?;
+        fs::write(&file, text).with_context(|| format!("write `{}`", file.display()))?;
+    }
     Ok(())
 }
 

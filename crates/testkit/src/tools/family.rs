@@ -1,6 +1,6 @@
 //! Tools that are built from one go.mod.
 //!
-//! Promises: the cache key covers everything that decides the bytes: go.mod, go.sum, version, flags.
+//! Promises: the cache key covers everything that decides the bytes: go.mod, go.sum, sources, version, flags.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ pub(super) enum Family {
     Capi,
     Cni,
     Coredns,
+    /// Programs of ours around clients of Proxmox VE that others wrote: the only family with sources.
+    PveClients,
 }
 
 impl Family {
@@ -24,6 +26,7 @@ impl Family {
             Self::Capi => "capi",
             Self::Cni => "cni",
             Self::Coredns => "coredns",
+            Self::PveClients => "pve-clients",
         }
     }
 
@@ -35,6 +38,7 @@ impl Family {
             Self::Capi => "sigs.k8s.io/cluster-api",
             Self::Cni => "github.com/containernetworking/plugins",
             Self::Coredns => "github.com/coredns/coredns",
+            Self::PveClients => "github.com/luthermonson/go-proxmox",
         }
     }
 
@@ -46,6 +50,7 @@ impl Family {
             Self::Capi => include_str!("../../../../tools/capi/go.mod"),
             Self::Cni => include_str!("../../../../tools/cni/go.mod"),
             Self::Coredns => include_str!("../../../../tools/coredns/go.mod"),
+            Self::PveClients => include_str!("../../../../tools/pve-clients/go.mod"),
         }
     }
 
@@ -56,6 +61,19 @@ impl Family {
             Self::Capi => include_str!("../../../../tools/capi/go.sum"),
             Self::Cni => include_str!("../../../../tools/cni/go.sum"),
             Self::Coredns => include_str!("../../../../tools/coredns/go.sum"),
+            Self::PveClients => include_str!("../../../../tools/pve-clients/go.sum"),
+        }
+    }
+
+    /// Sources beside go.mod: where in the module, and what.
+    pub(super) const fn sources(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Etcd | Self::K8s | Self::Capi | Self::Cni | Self::Coredns => &[],
+            Self::PveClients => &[
+                ("go-proxmox/main.go", include_str!("../../../../tools/pve-clients/go-proxmox/main.go")),
+                ("proxmox-api-go/main.go", include_str!("../../../../tools/pve-clients/proxmox-api-go/main.go")),
+                ("quickstart/main.go", include_str!("../../../../tools/pve-clients/quickstart/main.go")),
+            ],
         }
     }
 
@@ -68,7 +86,7 @@ impl Family {
     pub(super) const fn tags(self) -> &'static str {
         match self {
             Self::K8s => "grpcnotrace,selinux,notest",
-            Self::Etcd | Self::Capi | Self::Cni | Self::Coredns => "",
+            Self::Etcd | Self::Capi | Self::Cni | Self::Coredns | Self::PveClients => "",
         }
     }
 
@@ -77,7 +95,7 @@ impl Family {
         let packages: &[&str] = match self {
             Self::K8s => &["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"],
             Self::Capi => &["sigs.k8s.io/cluster-api/version"],
-            Self::Etcd | Self::Cni | Self::Coredns => &[],
+            Self::Etcd | Self::Cni | Self::Coredns | Self::PveClients => &[],
         };
         let version = self.version();
         let mut numbers = version.trim_start_matches('v').split('.');
@@ -110,6 +128,10 @@ impl Family {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
+        for text in self.sources().iter().flat_map(|(name, text)| [name, text]) {
+            hash.update(text.as_bytes());
+            hash.update([0]);
+        }
         let key = hex::encode(hash.finalize());
         cache.join("tools").join(format!("{}-{}", self.name(), &key[..12]))
     }
@@ -126,12 +148,13 @@ fn required_version(go_mod: &'static str, module: &str) -> Option<&'static str> 
 mod test {
     use super::*;
 
-    const ALL: [Family; 5] = [Family::Etcd, Family::K8s, Family::Capi, Family::Cni, Family::Coredns];
+    const ALL: [Family; 6] =
+        [Family::Etcd, Family::K8s, Family::Capi, Family::Cni, Family::Coredns, Family::PveClients];
 
     #[test]
     fn every_go_mod_names_the_version_of_its_family() {
         let versions: Vec<&str> = ALL.iter().map(|family| family.version()).collect();
-        assert_eq!(versions, ["v3.6.16", "v1.36.3", "v1.14.2", "v1.10.0", "v1.14.0"]);
+        assert_eq!(versions, ["v3.6.16", "v1.36.3", "v1.14.2", "v1.10.0", "v1.14.0", "v0.8.2"]);
     }
 
     #[test]

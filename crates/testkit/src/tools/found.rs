@@ -43,7 +43,10 @@ fn question(tool: Tool) -> Option<(&'static [&'static str], Fit)> {
         | Tool::CniLoopback
         | Tool::CniHostLocal
         | Tool::CniPortmap
-        | Tool::Coredns => None,
+        | Tool::Coredns
+        | Tool::GoProxmox
+        | Tool::ProxmoxApiGo
+        | Tool::PveQuickstart => None,
     }
 }
 

@@ -27,10 +27,16 @@ pub enum Tool {
     CniHostLocal,
     CniPortmap,
     Coredns,
+    /// A VM's life, led by `luthermonson/go-proxmox`.
+    GoProxmox,
+    /// A VM's life, led by `Telmate/proxmox-api-go`.
+    ProxmoxApiGo,
+    /// The Go program of `docs/pve-sim.md`.
+    PveQuickstart,
 }
 
 impl Tool {
-    /// Every one.
+    /// Every one of Kubernetes: what the demo needs.
     pub const ALL: [Self; 17] = [
         Self::Etcd,
         Self::KubeApiserver,
@@ -71,6 +77,9 @@ impl Tool {
         Self::Coredns,
     ];
 
+    /// Clients of Proxmox VE that others wrote, for tests of the simulator.
+    pub const PVE_CLIENTS: [Self; 3] = [Self::GoProxmox, Self::ProxmoxApiGo, Self::PveQuickstart];
+
     /// The name of its file.
     pub const fn file_name(self) -> &'static str {
         match self {
@@ -91,6 +100,9 @@ impl Tool {
             Self::CniHostLocal => "host-local",
             Self::CniPortmap => "portmap",
             Self::Coredns => "coredns",
+            Self::GoProxmox => "go-proxmox",
+            Self::ProxmoxApiGo => "proxmox-api-go",
+            Self::PveQuickstart => "pve-quickstart",
         }
     }
 
@@ -98,7 +110,9 @@ impl Tool {
     pub(super) fn relative_path(self) -> PathBuf {
         match self.family() {
             Family::Cni => PathBuf::from("cni").join(self.file_name()),
-            Family::Etcd | Family::K8s | Family::Capi | Family::Coredns => PathBuf::from(self.file_name()),
+            Family::Etcd | Family::K8s | Family::Capi | Family::Coredns | Family::PveClients => {
+                PathBuf::from(self.file_name())
+            }
         }
     }
 
@@ -115,6 +129,7 @@ impl Tool {
             Self::CapiManifests | Self::CapiCore | Self::CapiControlPlane | Self::CapiBootstrap => Family::Capi,
             Self::CniBridge | Self::CniLoopback | Self::CniHostLocal | Self::CniPortmap => Family::Cni,
             Self::Coredns => Family::Coredns,
+            Self::GoProxmox | Self::ProxmoxApiGo | Self::PveQuickstart => Family::PveClients,
         }
     }
 
@@ -138,6 +153,9 @@ impl Tool {
             Self::CniHostLocal => "github.com/containernetworking/plugins/plugins/ipam/host-local",
             Self::CniPortmap => "github.com/containernetworking/plugins/plugins/meta/portmap",
             Self::Coredns => "github.com/coredns/coredns",
+            Self::GoProxmox => "./go-proxmox",
+            Self::ProxmoxApiGo => "./proxmox-api-go",
+            Self::PveQuickstart => "./quickstart",
         })
     }
 }
