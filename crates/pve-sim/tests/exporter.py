@@ -8,7 +8,6 @@ from pve_exporter.collector import CollectorsOptions, collect_pve
 
 def main(host, ca, password):
     everything = CollectorsOptions(*[True] * len(CollectorsOptions._fields))
-    everything = everything._replace(backup_info=False, replication=False)
     config = {"user": "root@pam", "password": password, "verify_ssl": ca}
     text = collect_pve(config, host, True, True, everything).decode()
     samples = {}

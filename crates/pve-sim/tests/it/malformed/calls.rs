@@ -115,7 +115,8 @@ fn value(dice: &mut Dice, name: &str, choices: &[String]) -> String {
     }
     let mut text = (*if dice.one_in(4) { dice.pick(&RUBBISH) } else { dice.pick(&VALUES) }).to_owned();
     if dice.one_in(12) {
-        text.push_str(*dice.pick(&RUBBISH[..]));
+        let more = *dice.pick(&RUBBISH);
+        text.push_str(more);
     }
     if dice.one_in(200) {
         text = text.repeat(3000);

@@ -7,7 +7,7 @@ mod held;
 mod reference;
 
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed};
-use proptest_state_machine::{StateMachineTest as _, prop_state_machine};
+use proptest_state_machine::prop_state_machine;
 
 use self::held::Held;
 

@@ -84,9 +84,13 @@ impl World {
             }
             Ask::Start(vmid) => self.change(*vmid, |vm| !vm.running && !vm.template, |vm| vm.running = true),
             Ask::Stop(vmid) => self.change(*vmid, |vm| !vm.template, |vm| vm.running = false),
-            Ask::Plug(vmid, key) => {
-                self.change(*vmid, |vm| !vm.disks.contains(key), |vm| drop(vm.disks.insert(key.clone())))
-            }
+            Ask::Plug(vmid, key) => self.change(
+                *vmid,
+                |vm| !vm.disks.contains(key),
+                |vm| {
+                    vm.disks.insert(key.clone());
+                },
+            ),
             Ask::Unplug(vmid, key) => self.change(
                 *vmid,
                 |_| true,
@@ -98,13 +102,21 @@ impl World {
             ),
             Ask::Free(vmid) => self.change(*vmid, |_| true, |vm| vm.unused = vm.unused.saturating_sub(1)),
             Ask::Protect(vmid, on) => self.change(*vmid, |_| true, |vm| vm.protected = *on),
-            Ask::Snapshot(vmid, name) => {
-                self.change(*vmid, |vm| !has(vm, name) && !vm.template, |vm| drop(vm.snapshots.insert(name.clone())))
-            }
+            Ask::Snapshot(vmid, name) => self.change(
+                *vmid,
+                |vm| !has(vm, name) && !vm.template,
+                |vm| {
+                    vm.snapshots.insert(name.clone());
+                },
+            ),
             Ask::Rollback(vmid, name) => self.change(*vmid, |vm| has(vm, name), |vm| vm.running = false),
-            Ask::DropSnapshot(vmid, name) => {
-                self.change(*vmid, |vm| has(vm, name), |vm| drop(vm.snapshots.remove(name)))
-            }
+            Ask::DropSnapshot(vmid, name) => self.change(
+                *vmid,
+                |vm| has(vm, name),
+                |vm| {
+                    vm.snapshots.remove(name);
+                },
+            ),
             Ask::Template(vmid) => self.change(
                 *vmid,
                 |vm| !vm.template && !vm.running && vm.snapshots.is_empty() && !base,
