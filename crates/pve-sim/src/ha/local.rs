@@ -10,7 +10,7 @@ use crate::state::World;
 pub(super) fn step(world: &mut World, sid: &str) {
     let Some(vmid) = vmid_of(sid) else { return };
     let Some(service) = world.cluster.manager.services.get(sid).cloned() else { return };
-    if !world.node(&service.node).is_some_and(|n| n.online) {
+    if !world.node(&service.node).is_some_and(|n| n.online && super::runs(n, "lrm")) {
         return;
     }
     if let Some(upid) = &service.task {

@@ -16,7 +16,8 @@ pub(crate) mod placement;
 mod services;
 
 use crate::state::World;
-use crate::state::ha::Service;
+use crate::state::ha::{Request, Service};
+use crate::state::node::Node;
 
 /// Seconds between two rounds.
 const ROUND: f64 = 10.0;
@@ -36,6 +37,11 @@ pub(crate) fn vmid_of(sid: &str) -> Option<u32> {
     sid.split_once(':').and_then(|(_, id)| id.parse().ok())
 }
 
+/// Whether a node's `pve-ha-crm` or `pve-ha-lrm` runs.
+fn runs(node: &Node, daemon: &str) -> bool {
+    node.setting(&format!("service-pve-ha-{daemon}"), "running") == "running"
+}
+
 /// Whether there is anything to look after.
 fn awake(world: &World) -> bool {
     !world.cluster.ha.is_empty() || world.cluster.manager.master.is_some() || world.nodes.iter().any(|n| n.maintenance)
@@ -44,6 +50,13 @@ fn awake(world: &World) -> bool {
 /// When the next round is; never, if there is nothing to look after.
 pub(crate) fn next_due(world: &World) -> f64 {
     if awake(world) { world.cluster.manager.next_round } else { f64::INFINITY }
+}
+
+/// Asks the manager to `migrate` or `relocate` a service.
+pub(crate) fn ask(world: &mut World, what: &str, sid: &str, node: &str) {
+    let request = Request { what: what.to_owned(), sid: sid.to_owned(), node: node.to_owned() };
+    world.cluster.manager.requests.push(request);
+    hurry(world);
 }
 
 /// Something was asked for: the next round comes soon.
@@ -63,8 +76,13 @@ pub(crate) fn round(world: &mut World) {
     if !world.quorate() {
         return;
     }
-    let master = world.cluster.manager.master.clone().filter(|m| world.node(m).is_some_and(|n| n.online));
-    world.cluster.manager.master = Some(master.unwrap_or_else(|| world.local_node()));
+    let able = |node: &&Node| node.online && runs(node, "crm");
+    let master = world.cluster.manager.master.clone().filter(|m| world.node(m).as_ref().is_some_and(able));
+    let Some(master) = master.or_else(|| world.nodes.iter().find(able).map(|n| n.name.clone())) else {
+        // Nobody decides: all stays as it is.
+        return;
+    };
+    world.cluster.manager.master = Some(master);
     #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch fit")]
     {
         world.cluster.manager.timestamp = at as i64;

@@ -184,3 +184,32 @@ fn groups_are_of_8_and_rules_of_9() {
     let text = refused(&mut new, "POST", "/cluster/ha/resources", &form);
     assert_eq!(text, format!("invalid parameter 'group': {moved}"));
 }
+
+#[test]
+fn containers_are_looked_after_too() {
+    let mut world = world("9.2");
+    vm(&mut world, 701, "pve2");
+    world.guests.get_mut(&701).unwrap().kind = crate::state::guest::GuestKind::Lxc;
+    manage(&mut world, 701, &[]);
+    pass(&mut world, 60.0);
+    assert_eq!(place(&world, 701), ("pve2".to_owned(), true));
+    ask(&mut world, "POST", "/cluster/ha/resources/ct:701/migrate", &[("node", "pve3")]).unwrap();
+    pass(&mut world, 60.0);
+    assert_eq!(place(&world, 701), ("pve3".to_owned(), true), "restarted there");
+    ask(&mut world, "PUT", "/cluster/ha/resources/ct:701", &[("state", "stopped")]).unwrap();
+    pass(&mut world, 60.0);
+    assert_eq!(place(&world, 701), ("pve3".to_owned(), false));
+}
+
+#[test]
+fn where_no_manager_runs_all_stays_queued() {
+    let mut world = world("9.2");
+    for node in &mut world.nodes {
+        node.settings.insert("service-pve-ha-crm".to_owned(), "dead".to_owned());
+    }
+    vm(&mut world, 501, "pve2");
+    manage(&mut world, 501, &[]);
+    pass(&mut world, 300.0);
+    assert_eq!(row(&mut world, "service:vm:501")["state"], "queued");
+    assert_eq!(row(&mut world, "master"), Value::Null);
+}

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lxc::{self, Lxc, power::Down};
 use super::power::{Pause, Shutdown, Stop};
 use super::{Job, Next};
 use crate::perm::Who;
@@ -56,6 +57,9 @@ pub(crate) fn in_order(world: &World, mut vmids: Vec<u32>) -> Vec<u32> {
 /// Starts the task that does an action with one guest; none if there is nothing to do.
 pub(crate) fn launch(world: &mut World, vmid: u32, who: &Who, action: &Action) -> Option<String> {
     let guest = world.guests.get(&vmid)?;
+    if guest.kind == GuestKind::Lxc {
+        return container(world, vmid, who, action);
+    }
     let (node, running, template) = (guest.node.clone(), guest.running(), guest.is_template());
     let prefix = if guest.kind == GuestKind::Lxc { "vz" } else { "qm" };
     let (kind, job, pace) = match action {
@@ -87,6 +91,44 @@ pub(crate) fn launch(world: &mut World, vmid: u32, who: &Who, action: &Action) -
     let kind = if kind == "migrate" && prefix == "qm" { "qmigrate".to_owned() } else { format!("{prefix}{kind}") };
     let after = if pace.is_empty() { 0.01 } else { world.pace.of(pace) };
     Some(world.spawn(&node, &kind, &vmid.to_string(), who, job, after))
+}
+
+/// The same with a container, which restarts when it moves.
+fn container(world: &mut World, vmid: u32, who: &Who, action: &Action) -> Option<String> {
+    let guest = world.guests.get(&vmid)?;
+    let (node, running, template) = (guest.node.clone(), guest.running(), guest.is_template());
+    let (kind, job, pace) = match action {
+        Action::Start if !running && !template => {
+            ("vzstart", Lxc::Start { vmid, node: node.clone(), skiplock: false }, world.pace.of("start"))
+        }
+        Action::Stop if running => {
+            ("vzstop", Lxc::Stop { vmid, node: node.clone(), skiplock: false }, world.pace.of("stop"))
+        }
+        Action::Shutdown { force, timeout } if running => {
+            let down = Down { vmid, node: node.clone(), timeout: *timeout, force: *force, again: false, begun: false };
+            ("vzshutdown", Lxc::Down(down), 0.01)
+        }
+        Action::Suspend if running => {
+            ("vzsuspend", Lxc::Freeze { vmid, node: node.clone(), frozen: true }, world.pace.of("suspend"))
+        }
+        Action::Migrate { target } if *target != node => {
+            let migrate = lxc::migrate::Migrate {
+                vmid,
+                node: node.clone(),
+                target: target.clone(),
+                restart: running,
+                map: Vec::new(),
+                managed: false,
+                locked: false,
+                begun: world.now,
+            };
+            ("vzmigrate", Lxc::Migrate(migrate), 0.01)
+        }
+        Action::Start | Action::Stop | Action::Shutdown { .. } | Action::Suspend | Action::Migrate { .. } => {
+            return None;
+        }
+    };
+    Some(world.spawn(&node, kind, &vmid.to_string(), who, Job::Lxc(Box::new(job)), pace))
 }
 
 fn verb(action: &Action) -> &'static str {

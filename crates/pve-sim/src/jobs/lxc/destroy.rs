@@ -47,7 +47,7 @@ pub(crate) fn destroy(world: &mut World, upid: &str, node: &str, vmid: u32, how:
     if how.purge {
         world.log(upid, format!("purging CT {vmid} from related configurations.."));
         world.backup.purge(vmid);
-        if world.cluster.ha.remove(&format!("ct:{vmid}")).is_some() {
+        if world.cluster.unmanage(&format!("ct:{vmid}")) {
             world.log(upid, format!("NOTE: removed CT {vmid} from HA resource configuration."));
         }
     }

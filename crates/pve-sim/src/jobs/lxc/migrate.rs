@@ -6,7 +6,6 @@ use super::{Lxc, disk};
 use crate::calls::lxc::mountpoint::{self, Kind, is_mountpoint_key};
 use crate::calls::lxc::unlocked;
 use crate::jobs::{Job, Next};
-use crate::perm::Who;
 use crate::schema::Schema;
 use crate::state::World;
 use crate::state::guest::{Config, GuestKind};
@@ -34,11 +33,8 @@ fn say(world: &mut World, upid: &str, line: &str) {
 pub(crate) fn step(world: &mut World, upid: &str, mut work: Migrate, doom: Option<String>) -> Next {
     let vmid = work.vmid;
     if work.managed {
-        work.managed = false;
-        let (node, id) = (work.node.clone(), vmid.to_string());
         world.log(upid, format!("requesting HA migration for CT {vmid} to node {}", work.target));
-        let who = Who("root@pam".to_owned());
-        world.spawn(&node, "vzmigrate", &id, &who, Job::Lxc(Box::new(Lxc::Migrate(work))), 0.01);
+        crate::ha::ask(world, "migrate", &format!("ct:{vmid}"), &work.target);
         return Next::Done;
     }
     if !work.locked {

@@ -104,22 +104,7 @@ pub(crate) fn freeze(world: &mut World, node: &str, vmid: u32, frozen: bool) -> 
     }
 }
 
-/// The HA manager gets to work.
+/// The HA manager is told; it gets to work in its next round.
 pub(crate) fn ha(world: &mut World, vmid: u32, state: &str) {
-    if let Some(resource) = world.cluster.ha.get_mut(&format!("ct:{vmid}")) {
-        state.clone_into(&mut resource.state);
-    }
-    let Some(guest) = world.guests.get(&vmid) else { return };
-    let (node, running) = (guest.node.clone(), guest.running());
-    let who = Who("root@pam".to_owned());
-    let id = vmid.to_string();
-    if state == "started" && !running {
-        let after = world.pace.of("start");
-        let job = Lxc::Start { vmid, node: node.clone(), skiplock: false };
-        world.spawn(&node, "vzstart", &id, &who, Job::Lxc(Box::new(job)), after);
-    } else if state != "started" && running {
-        let after = world.pace.of("stop");
-        let job = Lxc::Stop { vmid, node: node.clone(), skiplock: false };
-        world.spawn(&node, "vzstop", &id, &who, Job::Lxc(Box::new(job)), after);
-    }
+    crate::jobs::power::ha(world, vmid, state);
 }

@@ -38,6 +38,8 @@ pub(super) fn recorded(plan: &mut Plan) {
     for node in state["nodes"].as_array_mut().into_iter().flatten() {
         node["cores"] = json!(2);
         node["memory"] = json!(25_276_502_016_u64);
+        // Without systemd no daemon of the HA manager ran.
+        node["settings"] = json!({"service-pve-ha-crm": "dead", "service-pve-ha-lrm": "dead"});
     }
     let access = &mut state["access"];
     access["acl"] = json!([]);

@@ -13,7 +13,6 @@ use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::cluster::{HaResource, Section};
 use crate::state::guest::GuestKind;
-use crate::state::ha::Request;
 
 const PATH: &str = "/cluster/ha/resources";
 
@@ -185,13 +184,8 @@ pub(crate) fn motion(world: &mut World, call: &Call<'_>, what: &str) -> Outcome 
     let (along, blocking) = ha::placement::motion(world, &sid, &node);
     if blocking.is_empty() {
         for one in std::iter::once(&sid).chain(&along) {
-            world.cluster.manager.requests.push(Request {
-                what: what.to_owned(),
-                sid: one.clone(),
-                node: node.clone(),
-            });
+            ha::ask(world, what, one, &node);
         }
-        ha::hurry(world);
     }
     if !world.at_least(9, 0) {
         return now(Value::Null);
