@@ -127,7 +127,7 @@ pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {
         _ if ceph::is_of(path) => ceph::handler,
         _ if path.starts_with("/nodes/{node}/qemu") || path.starts_with("/nodes/{node}/capabilities") => qemu::handler,
         _ if path.starts_with("/nodes/{node}/lxc") => lxc::handler,
-        _ if path.starts_with("/nodes/{node}/storage") || path.starts_with("/storage") => storage::handler,
+        _ if storage::is_of(path) => storage::handler,
         _ if path.starts_with("/nodes") || path == "/version" => node::handler,
         _ if path.starts_with("/access") => access::handler,
         _ if path.starts_with("/pools") => pools::handler,

@@ -9,7 +9,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Next};
-use crate::calls::qemu::drives::new_volume;
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key, is_unused_key};
 use crate::state::guest::{Config, Guest};
@@ -172,24 +171,19 @@ fn copy_drive(world: &mut World, upid: &str, clone: &mut Clone, key: &str, text:
     };
     let linked = !clone.full && !cloudinit;
     let storage = clone.storage.clone().unwrap_or_else(|| source.storage.clone());
-    let mut volume = if linked {
+    let volume = if linked {
         world.log(upid, format!("create linked clone of drive {key} ({volid})"));
-        let file = world.volumes.free_name(&source.storage, &node, newid, "qcow2");
-        let name = format!("{}/{file}", source.name);
-        let mut volume = new_volume(world, &source.storage, &node, &name, "qcow2", source.size, newid);
-        volume.parent = Some(source.name.clone());
-        volume
+        world.clone_volume(&volid, &node, newid, false)?
     } else {
         world.log(upid, format!("create full clone of drive {key} ({volid})"));
         let format = clone.format.clone().filter(|_| !cloudinit).unwrap_or_else(|| source.format.clone());
         let name = if cloudinit {
-            format!("{newid}/vm-{newid}-cloudinit.qcow2")
+            world.volume_name(&storage, newid, &format!("vm-{newid}-cloudinit"), &format)
         } else {
-            world.volumes.free_name(&storage, &node, newid, &format)
+            world.free_name(&storage, &node, newid, &format)?
         };
-        new_volume(world, &storage, &node, &name, &format, source.size, newid)
+        world.image(&storage, &node, &name, &format, source.size, newid)
     };
-    volume.vmid = Some(newid);
     if !linked {
         world.log(upid, super::create::formatting(world, &volume));
         if !cloudinit {

@@ -31,7 +31,7 @@ pub(crate) fn resize(world: &mut World, upid: &str, resize: &Resize) -> Result<(
         return Err("you can't resize a cdrom".to_owned());
     }
     let volid = file_of(&text).to_owned();
-    let Some(volume) = world.volumes.find_mut(&volid, &resize.node) else {
+    let Some(mut volume) = world.volumes.find_mut(&volid, &resize.node) else {
         return Err(format!("volume '{volid}' does not exist"));
     };
     let asked = resize.size.strip_prefix('+');
@@ -44,6 +44,7 @@ pub(crate) fn resize(world: &mut World, upid: &str, resize: &Resize) -> Result<(
         return Ok(());
     }
     volume.size = size;
+    drop(volume);
     if !running {
         world.log(upid, "Image resized.");
     }
@@ -68,9 +69,8 @@ pub(crate) fn template(world: &mut World, vmid: u32) -> Result<(), String> {
     config.insert("template".to_owned(), "1".to_owned());
     for (key, text) in drives.into_iter().filter(|(_, t)| !is_cdrom(t)) {
         let volid = file_of(&text).to_owned();
-        let renamed = volid.replacen(&format!("/vm-{vmid}-"), &format!("/base-{vmid}-"), 1);
-        if let Some(volume) = world.volumes.find_mut(&volid, &node) {
-            volume.name = renamed.split_once(':').map_or_else(String::new, |(_, n)| n.to_owned());
+        if world.volumes.find(&volid, &node).is_some() {
+            let renamed = world.make_base(&volid, &node)?;
             config.insert(key, text.replacen(&volid, &renamed, 1));
         }
     }

@@ -61,6 +61,9 @@ pub(crate) enum Job {
         node: String,
         volid: String,
     },
+    CopyVolume(volume::Copy),
+    Fetch(volume::Fetch),
+    Pull(volume::Pull),
     Snapshot(snapshot::Snapshot),
     Migrate {
         vmid: u32,
@@ -134,6 +137,9 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 }
                 Job::Upload(upload) => volume::upload(world, upid, upload).into(),
                 Job::DeleteVolume { node, volid } => volume::delete(world, upid, &node, &volid).into(),
+                Job::CopyVolume(copy) => volume::copy(world, &copy).into(),
+                Job::Fetch(fetch) => volume::fetch(world, upid, fetch).into(),
+                Job::Pull(pull) => volume::pull(world, upid, pull).into(),
                 Job::Snapshot(snapshot) => snapshot::step(world, &snapshot).into(),
                 Job::Migrate { vmid, target } => power::migrate(world, upid, vmid, &target).into(),
                 Job::Ha { vmid, state } => {

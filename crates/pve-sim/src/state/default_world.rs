@@ -76,6 +76,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         firewalls: BTreeMap::new(),
         sdn: super::sdn::Sdn::default(),
         backup: super::backup::Backup::default(),
+        fixtures: super::fixtures::Fixtures::default(),
         contents: Contents::new(options.backing.clone()),
         hook: crate::hook::Hook::default(),
         orders: Orders::default(),
@@ -141,7 +142,7 @@ fn storages(_kinds: &[String]) -> BTreeMap<String, Storage> {
         disabled: false,
         nodes: None,
         total: 500 << 30,
-        more: BTreeMap::new(),
+        ..Storage::default()
     };
     let more = [("server", "192.0.2.2"), ("export", "/export/shared")];
     let shared = Storage {
@@ -167,7 +168,6 @@ fn template(world: &mut World) {
         format: "qcow2".to_owned(),
         size: 8 << 30,
         ctime: world.seconds(),
-        parent: None,
         vmid: Some(TEMPLATE),
         ..Volume::default()
     });

@@ -11,6 +11,7 @@ pub(crate) mod default_world;
 pub(crate) mod drive;
 mod dump;
 pub(crate) mod firewall;
+pub(crate) mod fixtures;
 pub(crate) mod flock;
 pub(crate) mod guest;
 pub(crate) mod ha;

@@ -44,7 +44,6 @@ pub(super) fn populate(world: &mut World, vms: u32) {
             format: format.to_owned(),
             size: disk << 30,
             ctime: world.seconds(),
-            parent: None,
             vmid: Some(vmid),
             ..Volume::default()
         });

@@ -78,6 +78,9 @@ pub(crate) struct World {
     pub(crate) sdn: Sdn,
     #[serde(default)]
     pub(crate) backup: Backup,
+    /// What the world outside would answer.
+    #[serde(default)]
+    pub(crate) fixtures: super::fixtures::Fixtures,
     #[serde(skip)]
     pub(crate) contents: Contents,
     #[serde(skip)]
@@ -172,17 +175,6 @@ impl World {
             return Err(Fail::die(format!("storage '{id}' is not available on node '{node}'")));
         }
         Ok(storage)
-    }
-
-    /// Bytes used on a storage, by what lies there.
-    pub(crate) fn used(&self, storage: &Storage, node: &str) -> u64 {
-        let base = 2 << 30;
-        base + self
-            .volumes
-            .iter()
-            .filter(|v| v.storage == storage.id && v.node.as_deref().is_none_or(|n| n == node))
-            .map(|v| if v.content == "images" { v.size / 8 } else { v.size })
-            .sum::<u64>()
     }
 
     /// A fresh hardware address.

@@ -208,7 +208,7 @@ async fn an_iso_is_uploaded_attached_and_deleted() {
     let text = "value 'snippets' does not have a value in the enumeration 'iso, vztmpl, import'";
     assert_eq!(answer.json()["errors"], json!({"content": text}));
     let volume = world.get("/nodes/pve1/storage/shared/content/shared:iso/bad_name.iso").await;
-    assert_eq!((&volume["size"], &volume["format"]), (&json!(5), &json!("raw")));
+    assert_eq!((&volume["size"], &volume["format"]), (&json!(512), &json!("raw")));
     let config = "/nodes/pve1/qemu/101/config";
     let answer = world.call("PUT", config, &[("ide0", "shared:iso/bad_name.iso")]).await;
     assert_eq!(answer.json()["errors"], json!({"ide0": "explicit 'media=cdrom' is required for iso images"}));
@@ -216,7 +216,7 @@ async fn an_iso_is_uploaded_attached_and_deleted() {
     let seen = world.get(config).await;
     assert_eq!(
         (&seen["ide0"], &seen["boot"]),
-        (&json!("shared:iso/bad_name.iso,media=cdrom,size=5"), &json!("order=scsi0;ide0"))
+        (&json!("shared:iso/bad_name.iso,media=cdrom,size=512"), &json!("order=scsi0;ide0"))
     );
     let exit = world.task("DELETE", "/nodes/pve1/storage/shared/content/shared:iso/bad_name.iso", &[]).await;
     assert_eq!(exit, "OK");

@@ -150,16 +150,16 @@ pub(crate) fn realise(
                 "tpmstate" => 4 << 20,
                 _ => bytes.max(1024),
             };
-            let name = world.volumes.free_name(&storage, node, vmid, &format);
-            let volume = new_volume(world, &storage, node, &name, &format, bytes, vmid);
+            let name = world.free_name(&storage, node, vmid, &format).map_err(Fail::die)?;
+            let volume = world.image(&storage, node, &name, &format, bytes, vmid);
             drive.insert("file".to_owned(), volume.volid());
             drive.insert("size".to_owned(), print_size(bytes));
             world.volumes.insert(volume.clone());
             made = Some(volume);
         }
         File::CloudInit { storage } => {
-            let name = format!("{vmid}/vm-{vmid}-cloudinit.qcow2");
-            let volume = new_volume(world, &storage, node, &name, "qcow2", 4 << 20, vmid);
+            let name = world.volume_name(&storage, vmid, &format!("vm-{vmid}-cloudinit"), "qcow2");
+            let volume = world.image(&storage, node, &name, "qcow2", 4 << 20, vmid);
             drive.insert("file".to_owned(), volume.volid());
             drive.insert("media".to_owned(), "cdrom".to_owned());
             drive.remove("format");
@@ -170,7 +170,7 @@ pub(crate) fn realise(
             let Some(volume) = world.volumes.find(&volid, node) else {
                 return Err(Fail::die(format!("volume '{volid}' does not exist")));
             };
-            drive.insert("size".to_owned(), print_size(volume.size));
+            drive.insert("size".to_owned(), print_size(volume.image_size()));
         }
     }
     Ok((print_property_string(&drive, "file"), made))
@@ -185,17 +185,5 @@ pub(crate) fn new_volume(
     size: u64,
     vmid: u32,
 ) -> Volume {
-    let shared = world.storages.get(storage).is_some_and(|s| s.shared);
-    Volume {
-        storage: storage.to_owned(),
-        node: (!shared).then(|| node.to_owned()),
-        name: name.to_owned(),
-        content: "images".to_owned(),
-        format: format.to_owned(),
-        size,
-        ctime: world.seconds(),
-        parent: None,
-        vmid: Some(vmid),
-        ..Volume::default()
-    }
+    world.image(storage, node, name, format, size, vmid)
 }

@@ -7,6 +7,7 @@ use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key};
 use crate::state::guest::Config;
+use crate::state::storage;
 
 /// The drives whose volumes count.
 fn disks(config: &Config) -> impl Iterator<Item = (&String, &String)> {
@@ -21,12 +22,7 @@ pub(crate) fn all_have(world: &World, node: &str, config: &Config, feature: &str
 /// Whether a volume has a feature.
 pub(crate) fn has(world: &World, node: &str, volid: &str, feature: &str, snapshot: bool) -> bool {
     let Some(volume) = world.volumes.find(volid, node) else { return false };
-    let base = volume.name.rsplit('/').next().is_some_and(|file| file.starts_with("base-"));
-    match feature {
-        "snapshot" => volume.format == "qcow2",
-        "clone" => base && !snapshot,
-        _ => true,
-    }
+    world.storages.get(&volume.storage).is_some_and(|s| storage::feature(s, feature, &volume.name, snapshot))
 }
 
 pub(crate) fn get(world: &mut World, call: &Call<'_>) -> Outcome {

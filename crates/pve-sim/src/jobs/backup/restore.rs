@@ -146,7 +146,7 @@ fn allocate(world: &mut World, upid: &str, work: &Restore, disk: &Disk) -> Resul
     if !there.content.contains("images") {
         return Err(format!("storage '{storage}' does not support vm images"));
     }
-    let name = world.volumes.free_name(&storage, &work.node, work.vmid, &disk.format);
+    let name = world.free_name(&storage, &work.node, work.vmid, &disk.format)?;
     let volume = new_volume(world, &storage, &work.node, &name, &disk.format, disk.size, work.vmid);
     let line = crate::jobs::create::formatting(world, &volume);
     world.log(upid, line);

@@ -434,10 +434,10 @@ fn write(world: &mut World, upid: &str, work: &Vzdump, writing: &Writing) -> Res
         format: writing.name.split_once('.').map_or("", |(_, e)| e).to_owned(),
         size,
         ctime: writing.archive.ctime,
-        parent: None,
         vmid: Some(writing.vmid),
         notes: notes(world, work, &writing.archive),
         protected: work.option("protected") == Some("1"),
+        ..Volume::default()
     };
     let volid = volume.volid();
     world.backup.archives.insert(key(volume.node.as_deref(), &volid), writing.archive.clone());

@@ -87,7 +87,7 @@ fn copy(world: &mut World, upid: &str, clone: &mut Clone) -> Result<(), String> 
             made
         } else {
             world.log(upid, format!("create linked clone of mount point {key} ({volid})"));
-            disk::link(world, &source, &node, newid)
+            world.clone_volume(&volid, &node, newid, false)?
         };
         clone.made.push(made.volid());
         let mut parsed = mountpoint::parse(schema, &key, &text);

@@ -4,29 +4,19 @@ use crate::calls::lxc::mountpoint::{self, Kind, is_mountpoint_key};
 use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::guest::{Config, GuestKind};
-use crate::state::storage::Volume;
+use crate::state::storage::{Layout, Volume};
 
 /// The format and name of the first free volume of a container on a storage.
-pub(crate) fn free_name(world: &World, storage: &str, node: &str, vmid: u32) -> (String, &'static str) {
-    match world.storages.get(storage).map_or("dir", |s| s.kind.as_str()) {
-        kind @ ("zfspool" | "lvm" | "lvmthin" | "rbd") => {
-            let (prefix, format) = if kind == "zfspool" { ("subvol", "subvol") } else { ("vm", "raw") };
-            let taken = |n: &u32| {
-                ["subvol", "basevol", "vm", "base"]
-                    .iter()
-                    .any(|p| world.volumes.find(&format!("{storage}:{p}-{vmid}-disk-{n}"), node).is_some())
-            };
-            let n = (0..u32::MAX).find(|n| !taken(n)).unwrap_or_default();
-            (format!("{prefix}-{vmid}-disk-{n}"), format)
-        }
-        _ => (world.volumes.free_name(storage, node, vmid, "raw"), "raw"),
-    }
+pub(crate) fn free_name(world: &World, storage: &str, node: &str, vmid: u32) -> Result<(String, &'static str), String> {
+    let zfs = world.storages.get(storage).is_some_and(|s| s.kind().layout == Layout::Zfs);
+    let format = if zfs { "subvol" } else { "raw" };
+    Ok((world.free_name(storage, node, vmid, format)?, format))
 }
 
 /// Makes a volume for a container.
 pub(crate) fn allocate(world: &mut World, storage: &str, node: &str, vmid: u32, bytes: u64) -> Result<Volume, Fail> {
     world.storage_on(storage, node)?;
-    let (name, format) = free_name(world, storage, node, vmid);
+    let (name, format) = free_name(world, storage, node, vmid).map_err(Fail::die)?;
     let volume = crate::calls::qemu::drives::new_volume(world, storage, node, &name, format, bytes, vmid);
     world.volumes.insert(volume.clone());
     Ok(volume)
@@ -80,14 +70,8 @@ pub(crate) fn template(world: &mut World, node: &str, vmid: u32) -> Result<(), S
     config.insert("template".to_owned(), "1".to_owned());
     for (key, text) in guest.config.clone().iter().filter(|(k, _)| is_mountpoint_key(k)) {
         let volid = mountpoint::volume(text).to_owned();
-        let renamed = volid.replacen(&format!("subvol-{vmid}-"), &format!("basevol-{vmid}-"), 1).replacen(
-            &format!("vm-{vmid}-"),
-            &format!("base-{vmid}-"),
-            1,
-        );
-        if let Some(mut volume) = world.volumes.remove(&volid, node) {
-            renamed.split_once(':').map_or("", |(_, n)| n).clone_into(&mut volume.name);
-            world.volumes.insert(volume);
+        if world.volumes.find(&volid, node).is_some() {
+            let renamed = world.make_base(&volid, node)?;
             config.insert(key.clone(), text.replacen(&volid, &renamed, 1));
         }
     }
@@ -95,16 +79,4 @@ pub(crate) fn template(world: &mut World, node: &str, vmid: u32) -> Result<(), S
         guest.config = config;
     }
     Ok(())
-}
-
-/// Makes a linked clone of a base.
-pub(crate) fn link(world: &mut World, base: &Volume, node: &str, vmid: u32) -> Volume {
-    let (name, format) = free_name(world, &base.storage, node, vmid);
-    let kind = world.storages.get(&base.storage).map_or("dir", |s| s.kind.as_str());
-    // Thin volumes forget their base.
-    let name = if kind == "lvmthin" { name } else { format!("{}/{name}", base.name) };
-    let mut volume = crate::calls::qemu::drives::new_volume(world, &base.storage, node, &name, format, base.size, vmid);
-    volume.parent = Some(base.name.clone()).filter(|_| kind != "lvmthin");
-    world.volumes.insert(volume.clone());
-    volume
 }

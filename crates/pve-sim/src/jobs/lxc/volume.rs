@@ -121,7 +121,7 @@ pub(crate) fn reassign(world: &mut World, upid: &str, work: &Reassign) -> Result
     let Some(mut volume) = world.volumes.remove(&work.volid, &work.node) else {
         return Err(format!("volume '{}' does not exist", work.volid));
     };
-    volume.name = disk::free_name(world, &storage, &work.node, work.target).0;
+    volume.name = disk::free_name(world, &storage, &work.node, work.target)?.0;
     volume.vmid = Some(work.target);
     let fresh = volume.volid();
     world.volumes.insert(volume);
