@@ -6,7 +6,6 @@ use super::Lxc;
 use crate::calls::lxc::mountpoint::{self, Kind, is_mountpoint_key};
 use crate::calls::lxc::{change, unlocked};
 use crate::jobs::{Job, Next};
-use crate::perm::Who;
 use crate::state::World;
 use crate::state::drive::{is_net_key, option_of};
 use crate::state::guest::{Guest, GuestKind};
