@@ -19,7 +19,8 @@ pub(crate) fn check(format: &str, value: &str) -> Result<(), String> {
     if let Some(answer) = elsewhere {
         return answer;
     }
-    if let Some(said) = super::cluster_formats::check(format, value) {
+    let said = super::cluster_formats::check(format, value).or_else(|| super::guest_formats::check(format, value));
+    if let Some(said) = said {
         return said;
     }
     let ok = match format {

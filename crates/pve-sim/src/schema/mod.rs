@@ -7,6 +7,7 @@
 pub(crate) mod addresses;
 mod cluster_formats;
 mod formats;
+mod guest_formats;
 pub(crate) mod ports;
 mod propstring;
 mod routes;

@@ -72,7 +72,7 @@ pub(crate) fn lookup<'a>(method: &'a Method, name: &str) -> Option<&'a Param> {
         "virtio" | "hostpci" => 16,
         "scsi" => 31,
         "net" | "ipconfig" => 32,
-        "unused" => 256,
+        "unused" | "mp" | "dev" => 256,
         "parallel" => 3,
         "usb" => 14,
         "numa" => 8,

@@ -65,6 +65,9 @@ pub(crate) struct Backup {
     pub(crate) archives: BTreeMap<String, Archive>,
     #[serde(default)]
     pub(crate) replication: BTreeMap<String, Replication>,
+    /// When the scheduler last looked.
+    #[serde(default)]
+    pub(crate) looked: i64,
 }
 
 impl Backup {

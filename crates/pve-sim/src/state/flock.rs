@@ -46,7 +46,8 @@ impl World {
     pub(crate) fn lock_timeout(&self, vmid: u32) -> String {
         let folder = self.guests.get(&vmid).map_or("qemu-server", |g| g.kind.lock_folder());
         let file = if folder == "lxc" { format!("pve-config-{vmid}.lock") } else { format!("lock-{vmid}.conf") };
-        format!("can't lock file '/var/lock/{folder}/{file}' - got timeout")
+        let root = if folder == "lxc" { "/run/lock" } else { "/var/lock" };
+        format!("can't lock file '{root}/{folder}/{file}' - got timeout")
     }
 
     /// The same as a failure of a call.

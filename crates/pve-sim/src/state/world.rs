@@ -246,6 +246,7 @@ impl World {
             } else if self.next_tick <= next {
                 self.publish();
                 self.next_tick += round;
+                crate::jobs::backup::scheduler::look(self);
             } else if let Some((_, upid)) = self.queue.pop_first() {
                 self.step(&upid);
             }

@@ -9,7 +9,9 @@
 )]
 
 mod access;
+mod backups;
 mod client;
+mod containers;
 mod door;
 mod fault_scripts;
 mod faults;

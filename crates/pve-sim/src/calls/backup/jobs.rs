@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{schedule, selection};
+use super::selection;
 use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
+use crate::jobs::backup::scheduler;
 use crate::state::World;
 use crate::state::guest::Config;
 
@@ -47,7 +48,7 @@ fn row(world: &World, id: &str, job: &Config) -> Value {
         row.insert(key.clone(), shown);
     }
     let enabled = job.get("enabled").is_none_or(|e| e != "0");
-    if let Some(next) = job.get("schedule").filter(|_| enabled).and_then(|s| schedule::next(s, world.seconds())) {
+    if let Some(next) = job.get("schedule").filter(|_| enabled).and_then(|s| scheduler::next(s, world.seconds())) {
         row.insert("next-run".to_owned(), json!(next));
     }
     Value::Object(row)

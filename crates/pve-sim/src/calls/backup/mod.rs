@@ -6,7 +6,6 @@ pub(crate) mod jobs;
 pub(crate) mod prune;
 pub(crate) mod replication;
 pub(crate) mod restore;
-pub(crate) mod schedule;
 pub(crate) mod selection;
 pub(crate) mod vzdump;
 

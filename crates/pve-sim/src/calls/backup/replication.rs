@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schedule;
 use crate::calls::lxc::mountpoint::{self, is_mountpoint_key};
 use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::jobs::Job;
-use crate::jobs::backup::Backup;
+use crate::jobs::backup::{Backup, scheduler};
 use crate::state::World;
 use crate::state::backup::Replication;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key, option_of};
@@ -183,7 +182,7 @@ fn state(world: &World, id: &str, job: &Replication) -> Value {
     row.insert("vmtype".to_owned(), json!(kind));
     let schedule = job.options.get("schedule").map_or("*/15", String::as_str);
     row.entry("schedule").or_insert_with(|| json!(schedule));
-    let next = if job.next_sync > 0 { Some(job.next_sync) } else { schedule::next(schedule, world.seconds()) };
+    let next = if job.next_sync > 0 { Some(job.next_sync) } else { scheduler::next(schedule, world.seconds()) };
     for (key, value) in [
         ("last_sync", json!(job.last_sync)),
         ("last_try", json!(job.last_try)),

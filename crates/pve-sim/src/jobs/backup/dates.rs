@@ -1,9 +1,9 @@
 //! Times as backups write them; the simulated nodes live in UTC.
 
-use jiff::Timestamp;
+use crate::calendar::print as print_date;
 
 fn print(seconds: i64, format: &str) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| String::new(), |t| t.strftime(format).to_string())
+    print_date(format, seconds)
 }
 
 /// `2026-11-23 19:31:50`.

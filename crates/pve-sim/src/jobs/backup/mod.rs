@@ -4,6 +4,7 @@ pub(crate) mod dates;
 pub(crate) mod prune;
 pub(crate) mod replicate;
 pub(crate) mod restore;
+pub(crate) mod scheduler;
 pub(crate) mod vzdump;
 
 use serde::{Deserialize, Serialize};

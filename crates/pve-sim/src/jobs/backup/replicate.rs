@@ -1,7 +1,6 @@
 //! One run of a replication job.
 
-use super::dates;
-use crate::calls::backup::schedule;
+use super::{dates, scheduler};
 use crate::state::World;
 
 pub(crate) fn step(world: &mut World, upid: &str, id: &str, doom: Option<String>) -> Result<(), String> {
@@ -34,7 +33,7 @@ pub(crate) fn step(world: &mut World, upid: &str, id: &str, doom: Option<String>
         world.log(upid, line.clone());
     }
     let schedule = job.options.get("schedule").map_or("*/15", String::as_str);
-    let next = schedule::next(schedule, now).unwrap_or(now + 900);
+    let next = scheduler::next(schedule, now).unwrap_or(now + 900);
     if let Some(job) = world.backup.replication.get_mut(id) {
         job.log = lines;
         job.last_try = now;
@@ -56,4 +55,20 @@ pub(crate) fn step(world: &mut World, upid: &str, id: &str, doom: Option<String>
 
 fn running(world: &World, vmid: u32) -> u8 {
     u8::from(world.guests.get(&vmid).is_some_and(crate::state::guest::Guest::running))
+}
+
+/// The jobs whose time came between two moments, with the nodes that run them.
+pub(crate) fn due(world: &World, last: i64, now: i64) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (id, job) in &world.backup.replication {
+        let Some(guest) = world.guests.get(&job.guest) else { continue };
+        let schedule = job.options.get("schedule").map_or("*/15", String::as_str);
+        let at = if job.next_sync > last { Some(job.next_sync) } else { scheduler::next(schedule, last) };
+        let enabled = job.options.get("disable").is_none_or(|d| d != "1") && job.removing.is_none();
+        let away = job.options.get("target").is_some_and(|t| *t != guest.node);
+        if enabled && away && world.node(&guest.node).is_some_and(|n| n.online) && at.is_some_and(|at| at <= now) {
+            found.push((guest.node.clone(), id.clone()));
+        }
+    }
+    found
 }
