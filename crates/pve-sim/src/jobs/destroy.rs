@@ -36,6 +36,7 @@ pub(crate) fn destroy(world: &mut World, upid: &str, vmid: u32, purge: bool) -> 
     }
     if purge {
         world.log(upid, format!("purging VM {vmid} from related configurations.."));
+        world.backup.purge(vmid);
         world.cluster.unmanage(&format!("vm:{vmid}"));
     }
     world.forget(vmid);

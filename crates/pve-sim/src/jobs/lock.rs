@@ -38,6 +38,7 @@ fn wanted(job: &Job) -> Option<u32> {
         Job::Suspend(suspend) => suspend.vmid,
         Job::Resize(resize) => resize.vmid,
         Job::Snapshot(snapshot) => snapshot.vmid(),
+        Job::Lxc(job) => return job.locks(),
         _ => return None,
     })
 }

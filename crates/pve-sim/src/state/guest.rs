@@ -171,7 +171,11 @@ impl Guest {
         config
     }
 
+    /// Of a container 0 if it may use all that its node has.
     pub(crate) fn cpus(&self) -> u32 {
+        if self.kind == GuestKind::Lxc {
+            return self.get("cores").and_then(|c| c.parse().ok()).unwrap_or(0);
+        }
         let number = |key: &str| self.get(key).and_then(|v| v.parse().ok()).unwrap_or(1u32);
         self.get("vcpus").and_then(|v| v.parse().ok()).unwrap_or(number("cores") * number("sockets"))
     }

@@ -351,7 +351,7 @@ impl World {
                 status: status.to_owned(),
                 template: guest.is_template(),
                 uptime,
-                cpus: guest.cpus(),
+                cpus: Some(guest.cpus()).filter(|n| *n > 0).or(node.map(|n| n.cores)).unwrap_or(1),
                 memory: guest.memory(),
                 disk: guest.max_disk(),
             };

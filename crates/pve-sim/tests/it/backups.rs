@@ -213,3 +213,29 @@ async fn only_what_can_be_replicated_gets_a_replication_job() {
     assert_eq!(create("9000-0", "pve2").await, "No replicatable volumes found");
     assert_eq!(root.get("/nodes/pve1/replication").await, json!([]));
 }
+
+#[tokio::test]
+async fn a_backup_job_runs_when_its_time_has_come() {
+    let root = Root::quick().await;
+    vm(&root, "310").await;
+    let form = [("id", "often"), ("all", "1"), ("exclude", "9000"), ("schedule", "*:*")];
+    root.call("POST", "/cluster/backup", &form).await.data();
+    assert_eq!(backups(&root).await, Vec::<Value>::new());
+    root.world.door("POST", "/sim/clock", r#"{"jump": 60}"#).await;
+    while backups(&root).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let tasks = root.get("/nodes/pve1/tasks").await;
+    let mine = tasks.as_array().unwrap().iter().find(|t| t["type"] == "vzdump").unwrap().clone();
+    assert_eq!((&mine["id"], &mine["user"]), (&json!("310"), &json!("root@pam")));
+}
+
+#[tokio::test]
+async fn a_vm_that_is_purged_leaves_the_jobs_that_named_it() {
+    let root = Root::quick().await;
+    vm(&root, "310").await;
+    let form = [("id", "one"), ("vmid", "310,9000"), ("schedule", "daily")];
+    root.call("POST", "/cluster/backup", &form).await.data();
+    assert_eq!(root.task("DELETE", "/nodes/pve1/qemu/310", &[("purge", "1")]).await, "OK");
+    assert_eq!(root.get("/cluster/backup/one").await["vmid"], "9000");
+}

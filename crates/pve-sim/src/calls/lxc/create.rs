@@ -89,7 +89,7 @@ pub(crate) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
         return Err(Fail::forbidden(&format!("pool '{pool}' does not exist")).into());
     }
     may_allocate(world, call, over)?;
-    let unprivileged = call.get("unprivileged").map_or(!restore, |u| u == "1");
+    let unprivileged = call.get("unprivileged").map_or(!restore && world.at_least(9, 0), |u| u == "1");
     let set: Config =
         call.params.iter().filter(|(k, _)| !META.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect();
     let asked = rights::Asked { vmid, pool: call.get("pool"), old: None, set: &set, delete: &[], unprivileged };

@@ -49,6 +49,7 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/interfaces") => status::interfaces,
         ("GET", "/feature") => status::feature,
         ("GET", "/rrddata") => status::rrddata,
+        ("GET", "/rrd") => status::picture,
         ("GET", "/snapshot") => snapshots::list,
         ("POST", "/snapshot") => snapshots::create,
         ("GET", "/snapshot/{snapname}") => snapshots::index,

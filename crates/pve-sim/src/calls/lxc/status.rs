@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::mountpoint::is_mountpoint_key;
+use super::mountpoint::{self, is_mountpoint_key};
 use super::the;
+use crate::calls::qemu::rrd;
 use crate::calls::{Call, Outcome, names, now};
 use crate::http::fail::Fail;
 use crate::jobs::lxc::disk;
@@ -172,17 +173,24 @@ pub(crate) fn feature(world: &mut World, call: &Call<'_>) -> Outcome {
     now(json!({"hasFeature": i32::from(able)}))
 }
 
-/// Samples of the past; the simulator keeps none, so each says only its time.
+/// When the root file system was made.
+fn made(world: &World, guest: &Guest) -> Option<i64> {
+    let volid = mountpoint::volume(guest.get("rootfs")?);
+    world.volumes.find(volid, &guest.node).map(|v| v.ctime)
+}
+
+/// Statistics over time.
 pub(crate) fn rrddata(world: &mut World, call: &Call<'_>) -> Outcome {
+    let guest = the(world, call)?;
+    let all = world.node(&guest.node).map_or(1, |n| n.cores);
+    let cpus = Some(guest.cpus()).filter(|n| *n > 0).unwrap_or(all);
+    now(rrd::rows(world, guest, call.str("timeframe"), made(world, guest), cpus))
+}
+
+/// A picture, of which only the name is known.
+pub(crate) fn picture(world: &mut World, call: &Call<'_>) -> Outcome {
     the(world, call)?;
-    let (step, count) = match call.str("timeframe") {
-        "hour" => (60, 60),
-        "day" => (60, 1440),
-        "week" => (1800, 336),
-        "month" => (1800, 1440),
-        _ => (21600, 1440),
-    };
-    let last = world.seconds() / step * step;
-    let rows: Vec<Value> = (0..count).rev().map(|n| json!({"time": last - n * step})).collect();
-    now(Value::Array(rows))
+    let sources = call.str("ds").replace([',', ';', ' '], "_");
+    let file = format!("/var/lib/rrdcached/db/pve-vm-9.0/{}_{}_{sources}.png", call.vmid(), call.str("timeframe"));
+    now(json!({"filename": file}))
 }

@@ -9,7 +9,7 @@ mod console;
 pub(crate) mod drives;
 pub(crate) mod feature;
 pub(crate) mod power;
-mod rrd;
+pub(crate) mod rrd;
 pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod vms;

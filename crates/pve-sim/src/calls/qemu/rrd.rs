@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::calls::{Call, Outcome, now};
 use crate::state::World;
 use crate::state::drive::option_of;
+use crate::state::guest::Guest;
 
 /// Seconds between two points, and how many there are.
 pub(crate) fn resolution(timeframe: &str) -> (i64, i64) {
@@ -18,12 +19,17 @@ pub(crate) fn resolution(timeframe: &str) -> (i64, i64) {
     }
 }
 
-/// Points have values from the moment on that the VM is there; they are those of now.
 pub(crate) fn data(world: &mut World, call: &Call<'_>) -> Outcome {
     let guest = world.guest(call.node(), call.vmid())?;
-    let (step, count) = resolution(call.str("timeframe"));
+    let made = guest.get("meta").and_then(|m| option_of(m, "ctime")).and_then(|t| t.parse().ok());
+    now(rows(world, guest, call.str("timeframe"), made, guest.cpus()))
+}
+
+/// Points have values from the moment on that the guest is there; they are those of now.
+pub(crate) fn rows(world: &World, guest: &Guest, timeframe: &str, made: Option<i64>, cpus: u32) -> Value {
+    let (step, count) = resolution(timeframe);
     let last = world.seconds().div_euclid(step) * step;
-    let made: i64 = guest.get("meta").and_then(|m| option_of(m, "ctime")).and_then(|t| t.parse().ok()).unwrap_or(last);
+    let made = made.unwrap_or(last);
     #[expect(clippy::cast_possible_truncation, reason = "seconds")]
     let since = guest.run.as_ref().map(|r| r.since as i64);
     let rows = (0..count).rev().map(|n| last - n * step).map(|time| {
@@ -31,7 +37,7 @@ pub(crate) fn data(world: &mut World, call: &Call<'_>) -> Outcome {
         if time < made {
             return row;
         }
-        row["maxcpu"] = json!(guest.cpus());
+        row["maxcpu"] = json!(cpus);
         row["maxmem"] = json!(guest.memory());
         row["maxdisk"] = json!(guest.max_disk());
         row["disk"] = json!(0);
@@ -46,7 +52,7 @@ pub(crate) fn data(world: &mut World, call: &Call<'_>) -> Outcome {
         }
         row
     });
-    now(rows.collect::<Value>())
+    rows.collect::<Value>()
 }
 
 /// A picture, of which only the name is known.

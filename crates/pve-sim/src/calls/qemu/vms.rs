@@ -223,6 +223,10 @@ pub(crate) fn destroy(world: &mut World, call: &Call<'_>) -> Outcome {
         let text = format!("unable to remove VM {vmid} - used in HA resources and purge parameter not set.");
         return Err(Fail::die(text).into());
     }
+    if let Some(job) = world.backup.replication_of(vmid).next().filter(|_| !call.flag("purge")) {
+        let text = format!("There is a replication job '{job}' for guest '{vmid}' - Please remove that first.");
+        return Err(Fail::die(text).into());
+    }
     if guest.running() {
         return Err(Fail::die(format!("VM {vmid} is running - destroy failed")).into());
     }

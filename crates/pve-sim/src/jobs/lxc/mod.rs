@@ -35,6 +35,29 @@ pub(crate) enum Lxc {
     Console,
 }
 
+impl Lxc {
+    /// The container whose lock file the work needs.
+    pub(crate) fn locks(&self) -> Option<u32> {
+        match self {
+            Self::Template { vmid, .. }
+            | Self::Destroy { vmid, .. }
+            | Self::Start { vmid, .. }
+            | Self::Stop { vmid, .. }
+            | Self::Freeze { vmid, .. } => Some(*vmid),
+            Self::Down(down) => Some(down.vmid),
+            Self::Resize(work) => Some(work.vmid),
+            Self::Snapshot(work) => Some(work.vmid()),
+            Self::Create(_)
+            | Self::Clone(_)
+            | Self::Move(_)
+            | Self::Reassign(_)
+            | Self::Migrate(_)
+            | Self::Ha { .. }
+            | Self::Console => None,
+        }
+    }
+}
+
 /// Does the next piece of a task's work; `doom` is the text it fails with, if it is to fail.
 pub(crate) fn step(world: &mut World, upid: &str, job: Lxc, doom: Option<String>) -> Next {
     match (job, doom) {

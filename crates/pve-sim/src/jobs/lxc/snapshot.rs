@@ -17,6 +17,14 @@ pub(crate) enum Snapshot {
     Rollback { vmid: u32, node: String, name: String, start: bool },
 }
 
+impl Snapshot {
+    pub(crate) fn vmid(&self) -> u32 {
+        match self {
+            Self::Create { vmid, .. } | Self::Delete { vmid, .. } | Self::Rollback { vmid, .. } => *vmid,
+        }
+    }
+}
+
 pub(crate) fn step(world: &mut World, work: &Snapshot) -> Result<(), String> {
     match work {
         Snapshot::Create { vmid, node, name, description } => create(world, node, *vmid, name, description),
