@@ -1,18 +1,21 @@
-//! Changing a VM's configuration: who may change what, and how a change is applied.
+//! Changing a VM's configuration.
 //!
-//! A change is first written as pending; then, if the VM is stopped, everything pending is applied, and if it
-//! runs, what can be changed in flight. Promises that a change that fails leaves nothing behind but, as in
-//! Proxmox VE, what a refused unplug leaves pending.
+//! ```text
+//! rights of the keys ──► lock file ──► digest, lock ──► each key is written as pending
+//!     ──► stopped: all that is pending is applied      ([`apply_pending`])
+//!     ──► running: what can be plugged is, the rest waits ([`super::hotplug`])
+//! ```
+//!
+//! As in Proxmox VE a change that fails half way leaves pending what it had written before.
 
-use std::collections::BTreeSet;
-
-use crate::calls::qemu::drives;
+use super::rights::{self, Wish};
+use super::{drives, hotplug, values};
 use crate::http::fail::Fail;
 use crate::perm::Who;
-use crate::schema::{Parsed, Schema, lookup_format, parse_property_string, print_property_string};
+use crate::schema::Schema;
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key, is_unused_key, option_of};
-use crate::state::guest::{Config, Pending};
+use crate::state::guest::{Config, Guest, Pending};
 use crate::state::storage::owner;
 
 /// Parameters of a change that are not configuration.
@@ -41,308 +44,300 @@ pub(crate) fn configuration(params: &Config) -> Config {
     params.iter().filter(|(k, _)| !META.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
-fn list(params: &Config, name: &str) -> Vec<String> {
+/// The words of a list parameter.
+pub(super) fn list(params: &Config, name: &str) -> Vec<String> {
     let text = params.get(name).map_or("", String::as_str);
     text.split([',', ';', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
-/// Which privilege a key needs; none where only root may.
-fn privilege(key: &str) -> Option<&'static [&'static str]> {
-    let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
-    Some(match stem {
-        "cores" | "cpu" | "cpulimit" | "cpuunits" | "numa" | "smp" | "sockets" | "vcpus" => &["VM.Config.CPU"],
-        "memory" | "balloon" | "shares" | "allow-ksm" => &["VM.Config.Memory"],
-        "acpi" | "hotplug" | "kvm" | "machine" | "scsihw" | "smbios" | "tablet" | "vga" | "watchdog" | "audio"
-        | "rng" | "serial" => &["VM.Config.HWType"],
-        "agent" | "autostart" | "bios" | "description" | "keyboard" | "localtime" | "name" | "onboot" | "ostype"
-        | "protection" | "reboot" | "startdate" | "startup" | "tdf" | "template" | "migrate_downtime"
-        | "migrate_speed" | "tags" => &["VM.Config.Options"],
-        "boot" | "bootdisk" | "vmstatestorage" | "unused" => &["VM.Config.Disk"],
-        "net" => &["VM.Config.Network"],
-        "ciuser" | "cipassword" | "citype" | "cicustom" | "ciupgrade" | "ipconfig" | "nameserver" | "searchdomain"
-        | "sshkeys" => &["VM.Config.Cloudinit", "VM.Config.Network"],
-        "freeze" => &["VM.PowerMgmt"],
-        _ => return None,
-    })
-}
-
-/// A privilege on a VM, which a pool may give where the VM is being made.
-fn need_on_vm(world: &World, who: &Who, vmid: u32, pool: Option<&str>, any: &[&str]) -> Result<(), Fail> {
-    if let Some(pool) = pool
-        && any.iter().any(|p| world.may(who, &format!("/pool/{pool}"), p))
-    {
-        return Ok(());
-    }
-    match any {
-        [one] => world.need(who, &format!("/vms/{vmid}"), &[one]),
-        more => world.need_any(who, &format!("/vms/{vmid}"), more),
-    }
-}
-
-/// Whether `who` may make this change: keys, storages, bridges.
-pub(crate) fn check(
-    world: &World,
-    schema: &Schema,
-    who: &Who,
-    node: &str,
-    vmid: u32,
-    params: &Config,
-    pool: Option<&str>,
-) -> Result<(), Fail> {
-    let set = configuration(params);
-    let delete = list(params, "delete");
-    let guest = world.guests.get(&vmid);
-    if params.contains_key("skiplock") && !who.is_root() {
+/// What is wrong with a change before anybody's rights are looked at.
+pub(crate) fn shape(schema: &Schema, who: &Who, params: &Config) -> Result<(), Fail> {
+    if params.get("skiplock").is_some_and(|s| s == "1") && !who.is_root() {
         return Err(Fail::param("skiplock", "Only root may use this option."));
     }
-    for key in set.keys().chain(&delete).filter(|k| !is_drive_key(k)) {
-        if who.is_root() || (pool.is_some() && key == "tags") {
-            continue;
-        }
-        if key.starts_with("serial") && set.get(key).is_some_and(|v| v.starts_with("/dev/")) {
-            return Err(Fail::die(format!("only root can modify '{key}' config for real devices")));
-        }
-        if key.starts_with("hostpci") {
-            return Err(Fail::die(format!("only root can set '{key}' config for non-mapped devices")));
-        }
-        if key.starts_with("usb") {
-            return Err(Fail::die(format!("only root can set '{key}' config for real devices")));
-        }
-        match privilege(key) {
-            Some(any) => need_on_vm(world, who, vmid, pool, any)?,
-            None => return Err(Fail::die(format!("only root can set '{key}' config"))),
-        }
-    }
-    let default_storage = params.get("storage").map(String::as_str);
-    for (key, text) in set.iter().filter(|(k, _)| is_drive_key(k)) {
-        let drive = drives::parse(schema, key, text);
-        drives::check_access(world, who, vmid, node, key, &drive, default_storage)?;
-        let any: &[&str] =
-            if drive.get("media").is_some_and(|m| m == "cdrom") { &["VM.Config.CDROM"] } else { &["VM.Config.Disk"] };
-        need_on_vm(world, who, vmid, pool, any)?;
-    }
-    for key in delete.iter().filter(|k| is_drive_key(k)) {
-        let cdrom = guest.and_then(|g| g.get(key)).is_none_or(is_cdrom);
-        let any: &[&str] = if cdrom { &["VM.Config.CDROM"] } else { &["VM.Config.Disk"] };
-        need_on_vm(world, who, vmid, pool, any)?;
-    }
-    for (key, text) in set.iter().filter(|(k, _)| is_net_key(k)) {
-        check_bridge(world, who, text).map_err(|fail| Fail { ..fail })?;
-        let _ = key;
-    }
-    for key in delete.iter().filter(|k| is_net_key(k)) {
-        if let Some(text) = guest.and_then(|g| g.get(key)) {
-            check_bridge(world, who, text)?;
-        }
-    }
-    Ok(())
-}
-
-/// The right to use the bridge of a network card.
-pub(crate) fn check_bridge(world: &World, who: &Who, text: &str) -> Result<(), Fail> {
-    let Some(bridge) = option_of(text, "bridge") else { return Ok(()) };
-    let path = format!("/sdn/zones/{}/{bridge}", world.sdn.zone_of_bridge(bridge));
-    match option_of(text, "tag") {
-        Some(tag) => world.need(who, &format!("{path}/{tag}"), &["SDN.Use"]),
-        None => world.need(who, &path, &["SDN.Use"]),
-    }
-}
-
-/// Tags as they are stored: small letters, each once, in order; a space for none.
-pub(crate) fn tags(text: &str) -> String {
-    let tags: BTreeSet<String> = text.split([',', ';', ' ']).filter(|t| !t.is_empty()).map(str::to_lowercase).collect();
-    if tags.is_empty() { " ".to_owned() } else { tags.into_iter().collect::<Vec<_>>().join(";") }
-}
-
-/// A network card as it is stored: with a hardware address.
-pub(crate) fn net(world: &mut World, schema: &Schema, text: &str) -> String {
-    let keys = schema.formats.get("netn").map(Vec::as_slice).unwrap_or_default();
-    let mut parsed: Parsed = parse_property_string(text, keys).unwrap_or_default();
-    let model = parsed.remove("model").unwrap_or_else(|| "virtio".to_owned());
-    let mac = parsed.remove("macaddr").map_or_else(|| world.mac(), |m| m.to_uppercase());
-    let rest = print_property_string(&parsed, "");
-    if rest.is_empty() { format!("{model}={mac}") } else { format!("{model}={mac},{rest}") }
-}
-
-/// Every other value as it is stored.
-fn plain(schema: &Schema, key: &str, value: &str) -> String {
-    match key {
-        "tags" => tags(value),
-        "description" => value.trim_end().to_owned(),
-        "boot" if value.is_empty() => " ".to_owned(),
-        _ => match lookup_format(schema, key) {
-            // Booleans in words become digits; the rest of the text stays as it was written.
-            Some(keys) if key == "agent" => parse_property_string(value, keys).map_or_else(
-                |_| value.to_owned(),
-                |_| value.split(',').map(boolean_word).collect::<Vec<_>>().join(","),
-            ),
-            _ => value.to_owned(),
-        },
-    }
-}
-
-fn boolean_word(part: &str) -> String {
-    let (key, value) = part.split_once('=').map_or((None, part), |(k, v)| (Some(k), v));
-    let value = match value {
-        "on" | "yes" | "true" => "1",
-        "off" | "no" | "false" => "0",
-        other => other,
-    };
-    key.map_or_else(|| value.to_owned(), |k| format!("{k}={value}"))
-}
-
-/// The parts of a change that fail at once, before any task.
-pub(crate) fn early(world: &World, node: &str, vmid: u32, params: &Config) -> Result<(), Fail> {
-    let delete = list(params, "delete");
-    let revert = list(params, "revert");
+    let (delete, revert) = (list(params, "delete"), list(params, "revert"));
     let set = configuration(params);
     if set.is_empty() && delete.is_empty() && revert.is_empty() {
         return Err(Fail::die("no options specified"));
+    }
+    for key in &revert {
+        if !rights::is_known(key) {
+            return Err(Fail::param("revert", format!("unknown option '{key}'")));
+        }
+        if set.contains_key(key) {
+            return Err(Fail::param("delete", format!("you can't use '-{key}' and -revert {key}' at the same time")));
+        }
     }
     for key in &delete {
         if set.contains_key(key) {
             return Err(Fail::param("delete", format!("you can't use '-{key}' and -delete {key}' at the same time")));
         }
-        if !known_key(key) {
+        if revert.contains(key) {
+            let text = format!("you can't use '-delete {key}' and -revert {key}' at the same time");
+            return Err(Fail::param("revert", text));
+        }
+        if !rights::is_known(key) {
             return Err(Fail::param("delete", format!("unknown option '{key}'")));
         }
     }
+    set.iter().filter(|(k, _)| is_drive_key(k)).try_for_each(|(key, text)| drives::check_shape(schema, key, text))
+}
+
+/// What is refused when the configuration is read.
+pub(crate) fn early(world: &World, node: &str, vmid: u32, params: &Config) -> Result<(), Fail> {
     let guest = world.guest(node, vmid)?;
     if let Some(digest) = params.get("digest")
         && *digest != guest.digest()
     {
         return Err(Fail::die("checksum mismatch (file change by other user?)"));
     }
-    if !params.contains_key("skiplock")
-        && let Some(lock) = guest.get("lock")
+    let wakes = guest.get("lock") == Some("suspended") && list(params, "delete").iter().any(|k| k == "vmstate");
+    if params.get("skiplock").is_none_or(|s| s != "1")
+        && let Some(lock) = guest.get("lock").filter(|_| !wakes)
     {
         return Err(Fail::die(format!("VM is locked ({lock})")));
     }
-    if let Some(order) = set.get("boot").and_then(|b| option_of(b, "order")) {
-        let mut future = guest.future();
-        future.extend(set.clone());
-        let missing = order.split(';').find(|d| !d.is_empty() && !future.contains_key(*d));
-        if let Some(missing) = missing {
-            return Err(Fail::die(format!("invalid bootorder: device '{missing}' does not exist'")));
-        }
+    let number = |text: &str| text.strip_prefix("current=").unwrap_or(text).parse::<u64>().ok();
+    let future = guest.future();
+    let value = |key: &str| params.get(key).or_else(|| future.get(key)).and_then(|v| number(v));
+    if (params.contains_key("memory") || params.contains_key("balloon"))
+        && value("balloon").is_some_and(|b| b > value("memory").unwrap_or(512))
+    {
+        return Err(Fail::die("balloon value too large (must be smaller than assigned memory)"));
     }
     Ok(())
 }
 
-fn known_key(key: &str) -> bool {
-    is_drive_key(key) || is_net_key(key) || is_unused_key(key) || privilege(key).is_some() || {
-        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
-        [
-            "args",
-            "hookscript",
-            "lock",
-            "affinity",
-            "hugepages",
-            "keephugepages",
-            "arch",
-            "vmgenid",
-            "ivshmem",
-            "spice_enhancements",
-            "parallel",
-            "hostpci",
-            "usb",
-            "virtiofs",
-            "amd-sev",
-            "intel-tdx",
-            "meta",
-        ]
-        .contains(&stem)
-    }
-}
-
 /// Applies a change, as a task does it.
-pub(crate) fn in_task(world: &mut World, node: &str, vmid: u32, params: &Config) -> Result<(), String> {
-    apply(world, Schema::get(), node, vmid, params).map_err(|fail| fail.line())
+pub(crate) fn in_task(world: &mut World, upid: &str, node: &str, vmid: u32, params: &Config) -> Result<(), String> {
+    let who = world.tasks.get(upid).map_or_else(|| Who("root@pam".to_owned()), |t| t.who.clone());
+    let wish = Wish { who: &who, node, vmid, params, pool: None };
+    apply(world, Schema::get(), wish, Some(upid)).map_err(|fail| fail.line())
 }
 
-/// Applies a change.
-pub(crate) fn apply(world: &mut World, schema: &Schema, node: &str, vmid: u32, params: &Config) -> Result<(), Fail> {
+/// Applies a change; a task's log is told of it.
+pub(crate) fn apply(world: &mut World, schema: &Schema, wish: Wish<'_>, upid: Option<&str>) -> Result<(), Fail> {
+    let Wish { node, vmid, params, .. } = wish;
     early(world, node, vmid, params)?;
-    let delete = list(params, "delete");
-    let force = params.get("force").is_some_and(|f| f == "1");
-    let default_storage = params.get("storage").cloned();
+    let mut changed = Vec::new();
     for key in list(params, "revert") {
         world.guest_mut(node, vmid)?.pending.remove(&key);
     }
+    let mut delete = list(params, "delete");
+    if delete.iter().any(|k| k == "vmstate") {
+        delete.extend(["lock", "runningmachine", "runningcpu"].map(str::to_owned));
+    }
     for key in &delete {
-        pend_delete(world, node, vmid, key, force)?;
+        pend_delete(world, wish, key, &mut changed, upid)?;
     }
     for (key, value) in configuration(params) {
-        let stored = if is_drive_key(&key) {
-            let drive = drives::parse(schema, &key, &value);
-            drives::realise(world, vmid, node, &key, drive, default_storage.as_deref())?.0
-        } else if is_net_key(&key) {
-            net(world, schema, &value)
-        } else {
-            plain(schema, &key, &value)
-        };
-        let guest = world.guest_mut(node, vmid)?;
-        if is_drive_key(&key) && is_cdrom(&stored) && !guest.config.contains_key(&key) {
-            append_to_boot(guest, &key);
-        }
-        if guest.config.get(&key) == Some(&stored) {
-            guest.pending.remove(&key);
-        } else {
-            guest.pending.insert(key, Pending::Set(stored));
-        }
+        pend_set(world, schema, wish, &key, &value, &mut changed, upid)?;
     }
-    if world.guest(node, vmid)?.running() {
-        hotplug(world, vmid)
+    let guest = world.guest_mut(node, vmid)?;
+    let config = guest.config.clone();
+    guest.pending.retain(|key, change| match change {
+        Pending::Set(value) => config.get(key) != Some(value),
+        Pending::Delete { .. } => config.contains_key(key),
+    });
+    if guest.running() {
+        hotplug::plug(world, vmid, &changed)
     } else {
         apply_pending(world, vmid);
         Ok(())
     }
 }
 
-/// A new CD drive goes to the end of the boot order, if there is one.
-fn append_to_boot(guest: &mut crate::state::guest::Guest, key: &str) {
+/// The devices of the boot order, as it will be.
+fn boot_order(guest: &Guest) -> Option<Vec<String>> {
     let future = guest.future();
-    if let Some(order) = future.get("boot").and_then(|b| option_of(b, "order"))
-        && !order.split(';').any(|d| d == key)
+    let order = option_of(future.get("boot")?, "order")?;
+    Some(order.split(';').filter(|d| !d.is_empty()).map(str::to_owned).collect())
+}
+
+fn print_order(order: &[String]) -> String {
+    if order.is_empty() { " ".to_owned() } else { format!("order={}", order.join(";")) }
+}
+
+fn pend_set(
+    world: &mut World,
+    schema: &Schema,
+    wish: Wish<'_>,
+    key: &str,
+    value: &str,
+    changed: &mut Vec<String>,
+    upid: Option<&str>,
+) -> Result<(), Fail> {
+    let Wish { node, vmid, params, .. } = wish;
+    let guest = world.guest(node, vmid)?;
+    let old = guest.get(key).map(str::to_owned);
+    let waiting = match guest.pending.get(key) {
+        Some(Pending::Set(text)) => Some(text.clone()),
+        _ => None,
+    };
+    changed.push(key.to_owned());
+    if waiting.as_deref() == Some(value) {
+        return Ok(());
+    }
+    rights::check_late(world, wish, key, old.as_deref(), Some(value))?;
+    let stored = if is_drive_key(key) {
+        // What waited for this slot has no use any longer.
+        if let Some(text) = waiting {
+            world.guest_mut(node, vmid)?.pending.remove(key);
+            register_unused(world, vmid, &text)?;
+        }
+        let drive = drives::parse(schema, key, value);
+        let storage = params.get("storage").cloned();
+        drives::check_cloudinit(world, node, vmid, key, &drive)?;
+        let (text, made) = drives::realise(world, vmid, node, key, drive, storage.as_deref())?;
+        if let (Some(upid), Some(volume)) = (upid, made) {
+            drives::log_made(world, upid, value, &volume);
+        }
+        text
+    } else if is_unused_key(key) {
+        file_of(value).to_owned()
+    } else if is_net_key(key) {
+        values::net(world, schema, value)
+    } else {
+        values::plain(world, schema, key, value)
+    };
+    if key == "boot" {
+        check_boot(world, wish, &stored)?;
+    }
+    let guest = world.guest_mut(node, vmid)?;
+    if is_drive_key(key)
+        && is_cdrom(&stored)
+        && let Some(mut order) = boot_order(guest)
+        && !order.iter().any(|d| d == key)
     {
-        guest.pending.insert("boot".to_owned(), Pending::Set(format!("order={order};{key}")));
+        // A new CD drive goes to the end of the boot order, if there is one.
+        order.push(key.to_owned());
+        guest.pending.insert("boot".to_owned(), Pending::Set(print_order(&order)));
+        changed.push("boot".to_owned());
+    }
+    guest.pending.insert(key.to_owned(), Pending::Set(stored));
+    Ok(())
+}
+
+fn check_boot(world: &World, wish: Wish<'_>, text: &str) -> Result<(), Fail> {
+    let Some(order) = option_of(text, "order") else { return Ok(()) };
+    let delete = list(wish.params, "delete");
+    let guest = world.guest(wish.node, wish.vmid)?;
+    let there = |device: &str| {
+        let pending = matches!(guest.pending.get(device), Some(Pending::Set(_)));
+        (guest.config.contains_key(device) || pending || wish.params.contains_key(device))
+            && !delete.iter().any(|d| d == device)
+    };
+    match order.split(';').find(|d| !d.is_empty() && !there(d)) {
+        Some(missing) => Err(Fail::die(format!("invalid bootorder: device '{missing}' does not exist'"))),
+        None => Ok(()),
     }
 }
 
-fn pend_delete(world: &mut World, node: &str, vmid: u32, key: &str, force: bool) -> Result<(), Fail> {
-    let guest = world.guest_mut(node, vmid)?;
-    let Some(old) = guest.config.get(key).cloned() else {
-        guest.pending.remove(key);
+fn pend_delete(
+    world: &mut World,
+    wish: Wish<'_>,
+    key: &str,
+    changed: &mut Vec<String>,
+    upid: Option<&str>,
+) -> Result<(), Fail> {
+    let Wish { node, vmid, params, .. } = wish;
+    let force = params.get("force").is_some_and(|f| f == "1");
+    let guest = world.guest(node, vmid)?;
+    let waiting = match guest.pending.get(key) {
+        Some(Pending::Set(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let Some(old) = guest.config.get(key).cloned().or_else(|| waiting.clone()) else {
+        if let Some(upid) = upid {
+            world.log(upid, format!("cannot delete '{key}' - not set in current configuration!"));
+        }
         return Ok(());
     };
-    let protected = guest.get("protection") == Some("1");
-    if is_unused_key(key) {
-        if protected {
-            return Err(Fail::die(format!("can't remove unused disk '{old}' - protection mode enabled")));
-        }
-        guest.config.remove(key);
-        let volid = file_of(&old).to_owned();
-        if owner(&volid) == Some(vmid) {
-            world.volumes.remove(&volid, node);
-        }
-        return Ok(());
+    changed.push(key.to_owned());
+    let guest = world.guest_mut(node, vmid)?;
+    guest.pending.remove(key);
+    if waiting.is_none()
+        && let Some(mut order) = boot_order(guest)
+        && order.iter().any(|d| d == key)
+    {
+        order.retain(|d| d != key);
+        guest.pending.insert("boot".to_owned(), Pending::Set(print_order(&order)));
+        changed.push("boot".to_owned());
     }
-    if is_drive_key(key) && protected && !is_cdrom(&old) {
+    let protected = guest.get("protection") == Some("1");
+    if protected && is_unused_key(key) {
+        return Err(Fail::die(format!("can't remove unused disk '{}' - protection mode enabled", file_of(&old))));
+    }
+    if protected && is_drive_key(key) {
         return Err(Fail::die(format!("can't remove drive '{key}' - protection mode enabled")));
     }
-    guest.pending.insert(key.to_owned(), Pending::Delete { force });
-    let future = guest.future();
-    if let Some(order) = future.get("boot").and_then(|b| option_of(b, "order")).map(str::to_owned)
-        && order.split(';').any(|d| d == key)
-    {
-        let rest: Vec<&str> = order.split(';').filter(|d| *d != key).collect();
-        let boot = if rest.is_empty() { " ".to_owned() } else { format!("order={}", rest.join(";")) };
-        guest.pending.insert("boot".to_owned(), Pending::Set(boot));
+    rights::check_late(world, wish, key, Some(&old), None)?;
+    if is_unused_key(key) || key == "vmstate" {
+        deallocate(world, wish, key, file_of(&old))?;
+        world.guest_mut(node, vmid)?.config.remove(key);
+        return Ok(());
+    }
+    if is_drive_key(key) && waiting.is_some() {
+        register_unused(world, vmid, &old)?;
+    }
+    let guest = world.guest_mut(node, vmid)?;
+    if key == "tags" {
+        guest.config.remove(key);
+    } else {
+        guest.pending.insert(key.to_owned(), Pending::Delete { force });
     }
     Ok(())
 }
 
-/// Applies everything that is pending.
+/// Frees a volume that the VM owns; one that it doesn't own is let alone.
+fn deallocate(world: &mut World, wish: Wish<'_>, key: &str, volid: &str) -> Result<(), Fail> {
+    let (storage, name) = volid.split_once(':').unwrap_or_default();
+    if owner(name) != Some(wish.vmid) {
+        return Ok(());
+    }
+    world.need(wish.who, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
+    let guest = world.guest(wish.node, wish.vmid)?;
+    if is_in_use(guest, key, volid) {
+        return Err(Fail::die(format!("unable to delete '{volid}' - volume is still in use (snapshot?)")));
+    }
+    if world.volumes.find(volid, wish.node).is_some_and(|v| world.volumes.is_base_in_use(v)) {
+        return Err(Fail::die(format!("base volume '{name}' is still in use by linked clones")));
+    }
+    world.drop_volume(volid, wish.node);
+    Ok(())
+}
+
+/// Whether another drive or a snapshot has the volume.
+fn is_in_use(guest: &Guest, key: &str, volid: &str) -> bool {
+    let uses = |config: &Config, but: &str| {
+        config.iter().any(|(k, v)| k != but && is_drive_key(k) && !is_cdrom(v) && file_of(v) == volid)
+    };
+    uses(&guest.config, key) || guest.snapshots.values().any(|s| uses(&s.config, ""))
+}
+
+/// A disk that goes becomes `unusedN`, if the VM owns it; a cloud-init drive is freed.
+pub(super) fn register_unused(world: &mut World, vmid: u32, text: &str) -> Result<(), Fail> {
+    let volid = file_of(text).to_owned();
+    let Some(guest) = world.guests.get_mut(&vmid) else { return Ok(()) };
+    let node = guest.node.clone();
+    if volid.contains("-cloudinit") {
+        world.drop_volume(&volid, &node);
+        return Ok(());
+    }
+    let name = volid.split_once(':').map_or("", |(_, name)| name);
+    if is_cdrom(text) || owner(name) != Some(vmid) {
+        return Ok(());
+    }
+    if guest.config.iter().any(|(k, v)| is_unused_key(k) && file_of(v) == volid) {
+        return Ok(());
+    }
+    let free = (0..256).map(|n| format!("unused{n}")).find(|k| !guest.config.contains_key(k));
+    let free = free.ok_or_else(|| Fail::die("Too many unused volumes - please delete them first."))?;
+    guest.config.insert(free, volid);
+    Ok(())
+}
+
+/// Applies everything that is pending, as a VM that doesn't run does.
 pub(crate) fn apply_pending(world: &mut World, vmid: u32) {
     let Some(guest) = world.guests.get_mut(&vmid) else { return };
     let pending = std::mem::take(&mut guest.pending);
@@ -353,7 +348,7 @@ pub(crate) fn apply_pending(world: &mut World, vmid: u32) {
 }
 
 /// Makes one change real, and looks after the disk that goes.
-fn settle(world: &mut World, vmid: u32, key: &str, change: Pending) {
+pub(super) fn settle(world: &mut World, vmid: u32, key: &str, change: Pending) {
     let Some(guest) = world.guests.get_mut(&vmid) else { return };
     let node = guest.node.clone();
     let old = guest.config.remove(key);
@@ -371,75 +366,14 @@ fn settle(world: &mut World, vmid: u32, key: &str, change: Pending) {
     }
     let Some(old) = old.filter(|_| is_drive_key(key)) else { return };
     let volid = file_of(&old).to_owned();
-    if guest.has_volume(&volid) || owner(&volid) != Some(vmid) || volid.contains("-cloudinit") {
-        if volid.contains("-cloudinit") && !guest.has_volume(&volid) {
-            world.volumes.remove(&volid, &node);
-        }
+    if guest.has_volume(&volid) {
         return;
     }
-    if force {
-        world.volumes.remove(&volid, &node);
+    let name = volid.split_once(':').map_or("", |(_, name)| name);
+    if force && !is_cdrom(&old) && owner(name) == Some(vmid) && !is_in_use(guest, key, &volid) {
+        world.drop_volume(&volid, &node);
         return;
     }
-    let free = (0..256).map(|n| format!("unused{n}")).find(|k| !guest.config.contains_key(k));
-    if let Some(free) = free {
-        guest.config.insert(free, volid);
-    }
-}
-
-/// Keys that change at once even while the VM runs.
-const LIVE: &[&str] = &[
-    "name",
-    "description",
-    "onboot",
-    "protection",
-    "tags",
-    "shares",
-    "startup",
-    "lock",
-    "hookscript",
-    "vmstatestorage",
-    "migrate_downtime",
-    "migrate_speed",
-    "cicustom",
-    "cipassword",
-    "ciuser",
-    "citype",
-    "ciupgrade",
-    "nameserver",
-    "searchdomain",
-    "sshkeys",
-];
-
-/// What can be changed in flight is; the rest stays pending.
-fn hotplug(world: &mut World, vmid: u32) -> Result<(), Fail> {
-    let Some(guest) = world.guests.get(&vmid) else { return Ok(()) };
-    let boot = guest.boot_disk().map(str::to_owned);
-    let mut complaints = crate::schema::Errors::new();
-    for (key, change) in guest.pending.clone() {
-        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
-        let old = world.guests.get(&vmid).and_then(|g| g.get(&key)).map(str::to_owned);
-        let live = match stem {
-            "scsi" | "virtio" => match (&change, &old) {
-                (Pending::Delete { .. }, Some(_)) if boot.as_deref() == Some(&*key) => {
-                    complaints.insert(key.clone(), format!("hotplug problem - can't unplug bootdisk '{key}'\n"));
-                    false
-                }
-                (Pending::Delete { .. }, _) | (Pending::Set(_), None) => true,
-                // The same disk with other options waits; another disk is swapped in.
-                (Pending::Set(new), Some(old)) => file_of(new) != file_of(old) || is_cdrom(new),
-            },
-            // Media may be changed, drives may not come and go.
-            "ide" | "sata" => match (&change, &old) {
-                (Pending::Set(new), Some(old)) => is_cdrom(new) && is_cdrom(old),
-                _ => false,
-            },
-            "net" | "ipconfig" | "unused" => true,
-            _ => LIVE.contains(&key.as_str()),
-        };
-        if live && let Some(change) = world.guests.get_mut(&vmid).and_then(|g| g.pending.remove(&key)) {
-            settle(world, vmid, &key, change);
-        }
-    }
-    if complaints.is_empty() { Ok(()) } else { Err(Fail::params(complaints)) }
+    // There is room for every disk that a VM can have.
+    let _ = register_unused(world, vmid, &old);
 }
