@@ -76,6 +76,32 @@ pub(super) async fn off(State(shared): Door, Path(vmid): Path<u32>, Json(body): 
 }
 
 #[derive(Debug, Deserialize)]
+pub(super) struct Keep {
+    run: String,
+    keep: bool,
+}
+
+/// The guest says whether it lets go of a drive when it is unplugged.
+pub(super) async fn keep(
+    State(shared): Door,
+    Path((vmid, key)): Path<(u32, String)>,
+    Json(body): Json<Keep>,
+) -> Response {
+    let mut world = shared.world();
+    if !current(&world, vmid, &body.run) {
+        return refuse(StatusCode::CONFLICT, "that run is over");
+    }
+    if let Some(run) = world.guests.get_mut(&vmid).and_then(|g| g.run.as_mut()) {
+        if body.keep {
+            run.held.insert(key)
+        } else {
+            run.held.remove(&key)
+        };
+    }
+    ok(Value::Null)
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct Agent {
     run: String,
     up: bool,

@@ -61,6 +61,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/sim/faults/{id}/wait", get(faults::wait))
         .route("/sim/guests/events", get(guests::events))
         .route("/sim/guests/{vmid}/drives/{key}/content", get(guests::content))
+        .route("/sim/guests/{vmid}/drives/{key}/keep", post(guests::keep))
         .route("/sim/guests/{vmid}/off", post(guests::off))
         .route("/sim/guests/{vmid}/agent", post(guests::agent))
         .route("/sim/guests/agent-calls/{call}", post(guests::answer))

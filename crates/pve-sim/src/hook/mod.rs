@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::state::World;
-use crate::state::drive::{file_of, is_cdrom, is_net_key, option_of};
+use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key, option_of};
 use crate::state::guest::GuestKind;
 
 /// The attached program, if any.
@@ -65,34 +65,35 @@ impl Hook {
     }
 }
 
+fn card(key: &str, text: &str) -> Value {
+    let first = text.split(',').next().unwrap_or_default();
+    let (model, mac) = first.split_once('=').unwrap_or((first, ""));
+    let number = |name: &str| option_of(text, name).and_then(|v| v.parse::<u32>().ok());
+    json!({
+        "key": key, "model": model, "mac": mac, "bridge": option_of(text, "bridge"),
+        "tag": number("tag"), "mtu": number("mtu"),
+        "link_down": option_of(text, "link_down") == Some("1"),
+    })
+}
+
+fn drive(world: &World, node: &str, key: &str, text: &str) -> Value {
+    let volid = file_of(text);
+    let size = world.volumes.find(volid, node).map_or(0, |v| v.size);
+    let media = if is_cdrom(text) { "cdrom" } else { "disk" };
+    json!({"key": key, "volid": volid, "media": media, "size": size, "serial": option_of(text, "serial")})
+}
+
 /// A running guest as the hook speaks of it.
 pub(crate) fn describe(world: &World, vmid: u32) -> Option<Value> {
     let guest = world.guests.get(&vmid).filter(|g| g.is(GuestKind::Qemu))?;
     let run = guest.run.as_ref()?;
-    let nics: Vec<Value> = guest
-        .config
+    let hardware = guest.hardware();
+    let devices = run.devices.as_ref().unwrap_or(&hardware);
+    let nics: Vec<Value> = devices.iter().filter(|(k, _)| is_net_key(k)).map(|(key, text)| card(key, text)).collect();
+    let drives: Vec<Value> = devices
         .iter()
-        .filter(|(k, _)| is_net_key(k))
-        .map(|(key, text)| {
-            let first = text.split(',').next().unwrap_or_default();
-            let (model, mac) = first.split_once('=').unwrap_or((first, ""));
-            let number = |name: &str| option_of(text, name).and_then(|v| v.parse::<u32>().ok());
-            json!({
-                "key": key, "model": model, "mac": mac, "bridge": option_of(text, "bridge"),
-                "tag": number("tag"), "mtu": number("mtu"),
-                "link_down": option_of(text, "link_down") == Some("1"),
-            })
-        })
-        .collect();
-    let drives: Vec<Value> = guest
-        .drives()
-        .filter(|(_, text)| file_of(text) != "none")
-        .map(|(key, text)| {
-            let volid = file_of(text);
-            let size = world.volumes.find(volid, &guest.node).map_or(0, |v| v.size);
-            let media = if is_cdrom(text) { "cdrom" } else { "disk" };
-            json!({"key": key, "volid": volid, "media": media, "size": size})
-        })
+        .filter(|(key, text)| is_drive_key(key) && file_of(text) != "none")
+        .map(|(key, text)| drive(world, &guest.node, key, text))
         .collect();
     let uuid = guest.get("smbios1").and_then(|s| option_of(s, "uuid"));
     Some(json!({
@@ -100,6 +101,32 @@ pub(crate) fn describe(world: &World, vmid: u32) -> Option<Value> {
         "cores": guest.cpus(), "memory": guest.memory() >> 20, "agent": guest.agent_enabled(),
         "nics": nics, "drives": drives,
     }))
+}
+
+/// What QEMU has under this key has changed while the guest runs.
+pub(crate) fn changed(world: &World, vmid: u32, key: &str) {
+    let Some(guest) = world.guests.get(&vmid) else { return };
+    let Some(run) = &guest.run else { return };
+    let text = run.devices.as_ref().and_then(|d| d.get(key));
+    let event = match text {
+        Some(text) if is_net_key(key) => json!({"event": "nic-plugged", "nic": card(key, text)}),
+        Some(text) => json!({"event": "drive-plugged", "drive": drive(world, &guest.node, key, text)}),
+        None if is_net_key(key) => json!({"event": "nic-unplugged", "key": key}),
+        None => json!({"event": "drive-unplugged", "key": key}),
+    };
+    tell(world, vmid, &run.id, event);
+}
+
+/// The guest was asked to let go of a drive that it had said it keeps.
+pub(crate) fn kept(world: &World, vmid: u32, key: &str) {
+    let Some(run) = world.guests.get(&vmid).and_then(|g| g.run.as_ref()) else { return };
+    tell(world, vmid, &run.id, json!({"event": "unplug-refused", "key": key}));
+}
+
+fn tell(world: &World, vmid: u32, run: &str, mut event: Value) {
+    event["vmid"] = json!(vmid);
+    event["run"] = json!(run);
+    world.hook.send(&event);
 }
 
 /// The line that a program gets first.

@@ -8,10 +8,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::image;
 use super::{Job, Next};
 use crate::state::World;
-use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key, is_unused_key};
+use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_net_key, is_unused_key, print_size};
 use crate::state::guest::{Config, Guest};
+use crate::state::storage::Volume;
+use crate::state::storage::alloc::Ask;
 
 /// The part of the time after which the first disk is there.
 pub(crate) const FIRST_PART: f64 = 0.6;
@@ -23,6 +26,10 @@ pub(crate) enum Stage {
     Described,
     Unlocked,
 }
+
+/// Keys that a clone doesn't get.
+const NOT_COPIED: &[&str] =
+    &["template", "lock", "parent", "name", "vmstate", "snaptime", "runningmachine", "runningcpu"];
 
 /// A clone in the making.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +45,9 @@ pub(crate) struct Clone {
     pub(crate) target: Option<String>,
     pub(crate) storage: Option<String>,
     pub(crate) format: Option<String>,
+    /// What is cloned is a snapshot.
+    #[serde(default)]
+    pub(crate) snapshot: bool,
     pub(crate) stage: Stage,
     /// Volumes made so far.
     pub(crate) made: Vec<String>,
@@ -54,7 +64,7 @@ pub(crate) fn placeholder() -> Config {
 /// Undoes what a clone has done so far.
 pub(crate) fn abandon(world: &mut World, clone: &Clone) {
     for volid in &clone.made {
-        world.volumes.remove(volid, &clone.node);
+        world.drop_volume(volid, &clone.node);
     }
     if world.guests.get(&clone.newid).is_some_and(|g| g.node == clone.node && g.get("lock") == Some("clone")) {
         world.forget(clone.newid);
@@ -107,10 +117,10 @@ pub(crate) fn step(world: &mut World, upid: &str, mut clone: Clone, doom: Option
 }
 
 fn copy(world: &mut World, upid: &str, clone: &mut Clone) -> Result<(), String> {
-    let (newid, node) = (clone.newid, clone.node.clone());
+    let newid = clone.newid;
     let mut config = Config::new();
     for (key, value) in clone.base.clone() {
-        if is_unused_key(&key) || ["template", "lock", "parent", "name", "vmstate", "snaptime"].contains(&&*key) {
+        if is_unused_key(&key) || NOT_COPIED.contains(&&*key) {
             continue;
         }
         let copied = if is_drive_key(&key) {
@@ -149,10 +159,11 @@ fn copy(world: &mut World, upid: &str, clone: &mut Clone) -> Result<(), String> 
         config.insert("description".to_owned(), description.trim_end().to_owned());
     }
     config.insert("lock".to_owned(), "clone".to_owned());
-    let _ = &node;
+    let system = world.guests.get(&clone.source).map(|g| g.system).unwrap_or_default();
     match world.guests.get_mut(&newid) {
         Some(guest) => {
             guest.config = config;
+            guest.system = system;
             Ok(())
         }
         None => Err("VM vanished".to_owned()),
@@ -170,43 +181,52 @@ fn copy_drive(world: &mut World, upid: &str, clone: &mut Clone, key: &str, text:
         return Err(format!("volume '{volid}' does not exist"));
     };
     let linked = !clone.full && !cloudinit;
-    let storage = clone.storage.clone().unwrap_or_else(|| source.storage.clone());
     let volume = if linked {
         world.log(upid, format!("create linked clone of drive {key} ({volid})"));
-        world.clone_volume(&volid, &node, newid, false)?
+        let volume = world.clone_volume(&volid, &node, newid, clone.snapshot)?;
+        for line in image::linked(world, &source, &volume) {
+            world.log(upid, line);
+        }
+        volume
     } else {
         world.log(upid, format!("create full clone of drive {key} ({volid})"));
-        let format = clone.format.clone().filter(|_| !cloudinit).unwrap_or_else(|| source.format.clone());
-        let name = if cloudinit {
-            world.volume_name(&storage, newid, &format!("vm-{newid}-cloudinit"), &format)
-        } else {
-            world.free_name(&storage, &node, newid, &format)?
-        };
-        world.image(&storage, &node, &name, &format, source.size, newid)
-    };
-    if !linked {
-        world.log(upid, super::create::formatting(world, &volume));
-        if !cloudinit {
-            world.log(upid, format!("allocated target volume '{}'", volume.volid()));
-            let gib = human(volume.size);
-            world.log(upid, format!("transferred 0.0 B of {gib} (0.00%)"));
-            world.log(upid, format!("transferred {gib} of {gib} (100.00%)"));
+        let volume = full_copy(world, clone, &source, cloudinit)?;
+        let lines = image::copied(world, &volume);
+        for line in lines.into_iter().take(if cloudinit { 2 } else { 5 }) {
+            world.log(upid, line);
         }
-    }
-    let new_volid = volume.volid();
-    world.volumes.insert(volume);
-    clone.made.push(new_volid.clone());
-    Ok(text.replacen(&volid, &new_volid, 1))
+        volume
+    };
+    clone.made.push(volume.volid());
+    Ok(with_volume(text, &volume))
 }
 
-fn human(bytes: u64) -> String {
-    let (mut value, mut unit) = (bytes, "B");
-    for next in ["KiB", "MiB", "GiB", "TiB"] {
-        if value < 1024 {
-            break;
-        }
-        value /= 1024;
-        unit = next;
+fn full_copy(world: &mut World, clone: &Clone, source: &Volume, cloudinit: bool) -> Result<Volume, String> {
+    let storage = clone.storage.clone().unwrap_or_else(|| source.storage.clone());
+    let formats = world.storage(&storage).map_err(|f| f.line())?.formats().into_iter().map(str::to_owned);
+    let wanted = clone.format.clone().filter(|_| !cloudinit);
+    let kept = || Some(source.format.clone());
+    let formats: Vec<String> = formats.collect();
+    let format = wanted.or_else(kept).filter(|f| formats.contains(f)).unwrap_or_else(|| formats[0].clone());
+    if cloudinit {
+        let name = world.volume_name(&storage, clone.newid, &format!("vm-{}-cloudinit", clone.newid), &format);
+        let volume = world.image(&storage, &clone.node, &name, &format, source.size, clone.newid);
+        world.volumes.insert(volume.clone());
+        return Ok(volume);
     }
-    format!("{value}.0 {unit}")
+    let ask =
+        Ask { storage: &storage, vmid: clone.newid, format: Some(&format), name: None, bytes: source.image_size() };
+    let volume = world.allocate(&clone.node, &ask)?;
+    world.contents.copy(source, &volume);
+    Ok(volume)
+}
+
+/// A drive's text with another volume.
+pub(crate) fn with_volume(text: &str, volume: &Volume) -> String {
+    let rest = text.split(',').skip(1).filter(|p| !p.starts_with("size=")).map(str::to_owned);
+    let mut parts: Vec<String> = rest.collect();
+    parts.push(format!("size={}", print_size(volume.size)));
+    parts.sort();
+    parts.insert(0, volume.volid());
+    parts.join(",")
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Job, Next};
-use crate::calls::qemu::{config_change, drives};
+use crate::calls::qemu::{drives, values};
 use crate::schema::Schema;
 use crate::state::World;
 use crate::state::drive::{is_cdrom, is_drive_key, is_net_key};
@@ -31,7 +31,7 @@ pub(crate) fn step(world: &mut World, upid: &str, create: &Create, doom: Option<
     };
     if let Err(text) = result {
         for volume in made {
-            world.volumes.remove(&volume.volid(), &create.node);
+            world.drop_volume(&volume.volid(), &create.node);
         }
         world.forget(vmid);
         return Next::Failed(format!("unable to create VM {vmid} - {text}"));
@@ -55,21 +55,20 @@ fn build(world: &mut World, upid: &str, create: &Create, made: &mut Vec<Volume>)
     for (key, value) in &asked {
         let stored = if is_drive_key(key) {
             let drive = drives::parse(schema, key, value);
-            let (text, volume) = drives::realise(world, vmid, node, key, drive, default_storage.as_deref())
+            let real = drives::realise(world, vmid, node, key, drive, default_storage.as_deref())
                 .map_err(|fail| fail.line())?;
-            if let Some(volume) = volume {
-                world.log(upid, formatting(world, &volume));
-                world.log(upid, format!("{key}: successfully created disk '{text}'"));
-                made.push(volume);
+            for line in real.log {
+                world.log(upid, line);
             }
-            text
+            made.extend(real.made);
+            real.text
         } else if is_net_key(key) {
-            config_change::net(world, schema, value)
+            values::net(world, schema, value)
         } else if key == "tags" {
             if !create.tags_allowed {
                 return Err(format!("403 Permission check failed (/vms/{vmid}, VM.Config.Options)"));
             }
-            config_change::tags(value)
+            values::tags(world, value)
         } else if key == "description" {
             value.trim_end().to_owned()
         } else {
@@ -88,20 +87,6 @@ fn build(world: &mut World, upid: &str, create: &Create, made: &mut Vec<Volume>)
         guest.config = config;
     }
     Ok(())
-}
-
-/// The line that the image tool prints.
-pub(crate) fn formatting(world: &World, volume: &Volume) -> String {
-    let file = world.storages.get(&volume.storage).map_or_else(|| volume.name.clone(), |s| s.file(&volume.name));
-    if volume.format == "raw" {
-        format!("Formatting '{file}', fmt=raw size={} preallocation=off", volume.size)
-    } else {
-        format!(
-            "Formatting '{file}', fmt={} cluster_size=65536 extended_l2=off preallocation=metadata \
-             compression_type=zlib size={} lazy_refcounts=off refcount_bits=16",
-            volume.format, volume.size
-        )
-    }
 }
 
 /// First disk, first CD drive, first network card.

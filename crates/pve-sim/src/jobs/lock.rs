@@ -26,12 +26,12 @@ const LOOK: f64 = 0.05;
 /// The guest whose lock file a job needs before it does anything.
 fn wanted(job: &Job) -> Option<u32> {
     Some(match job {
-        Job::Start { vmid }
-        | Job::StartLocked { vmid }
-        | Job::Template { vmid }
-        | Job::Destroy { vmid, .. }
-        | Job::Configure { vmid, .. } => *vmid,
+        Job::Start { vmid } | Job::StartLocked { vmid } | Job::Template { vmid } | Job::Configure { vmid, .. } => *vmid,
         Job::Stop(stop) => stop.vmid,
+        Job::Destroy(destroy) => destroy.vmid,
+        Job::Move(relocate) => relocate.vmid,
+        Job::Reassign(reassign) => reassign.vmid,
+        Job::Migrate(migrate) => migrate.vmid,
         Job::Reset(reset) => reset.vmid,
         Job::Pause(pause) => pause.vmid,
         Job::Shutdown(shutdown) => shutdown.vmid,

@@ -6,10 +6,13 @@ pub(crate) mod backup;
 pub(crate) mod bulk;
 pub(crate) mod clone;
 pub(crate) mod create;
+mod date;
 pub(crate) mod destroy;
 pub(crate) mod disk;
+pub(crate) mod image;
 mod lock;
 pub(crate) mod lxc;
+pub(crate) mod migrate;
 pub(crate) mod network;
 pub(crate) mod power;
 pub(crate) mod snapshot;
@@ -31,10 +34,9 @@ pub(crate) enum Job {
     Template {
         vmid: u32,
     },
-    Destroy {
-        vmid: u32,
-        purge: bool,
-    },
+    Destroy(destroy::Destroy),
+    Move(disk::Move),
+    Reassign(disk::Reassign),
     Start {
         vmid: u32,
     },
@@ -65,7 +67,8 @@ pub(crate) enum Job {
     Fetch(volume::Fetch),
     Pull(volume::Pull),
     Snapshot(snapshot::Snapshot),
-    Migrate {
+    Migrate(migrate::Migrate),
+    HaMigrate {
         vmid: u32,
         target: String,
     },
@@ -122,7 +125,9 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
             }
             match other {
                 Job::Template { vmid } => disk::template(world, vmid).into(),
-                Job::Destroy { vmid, purge } => destroy::destroy(world, upid, vmid, purge).into(),
+                Job::Destroy(destroy) => destroy::destroy(world, upid, &destroy).into(),
+                Job::Move(relocate) => disk::relocate(world, upid, relocate),
+                Job::Reassign(reassign) => disk::reassign(world, upid, &reassign).into(),
                 Job::Start { vmid } => power::start(world, upid, vmid, Locks::Heed).into(),
                 Job::StartLocked { vmid } => power::start(world, upid, vmid, Locks::Skip).into(),
                 Job::Stop(stop) => power::stop(world, upid, stop),
@@ -133,7 +138,7 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 Job::Console => Next::Failed("connection timed out".to_owned()),
                 Job::Resize(resize) => disk::resize(world, upid, &resize).into(),
                 Job::Configure { vmid, node, change } => {
-                    crate::calls::qemu::config_change::in_task(world, &node, vmid, &change).into()
+                    crate::calls::qemu::config_change::in_task(world, upid, &node, vmid, &change).into()
                 }
                 Job::Upload(upload) => volume::upload(world, upid, upload).into(),
                 Job::DeleteVolume { node, volid } => volume::delete(world, upid, &node, &volid).into(),
@@ -141,7 +146,11 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 Job::Fetch(fetch) => volume::fetch(world, upid, fetch).into(),
                 Job::Pull(pull) => volume::pull(world, upid, pull).into(),
                 Job::Snapshot(snapshot) => snapshot::step(world, &snapshot).into(),
-                Job::Migrate { vmid, target } => power::migrate(world, upid, vmid, &target).into(),
+                Job::Migrate(migrate) => migrate::step(world, upid, migrate),
+                Job::HaMigrate { vmid, target } => {
+                    power::ha_migrate(world, vmid, &target);
+                    Next::Done
+                }
                 Job::Ha { vmid, state } => {
                     power::ha(world, vmid, &state);
                     Next::Done

@@ -269,12 +269,23 @@ pub(crate) fn pause(world: &mut World, pause: &Pause) -> Result<(), String> {
     }
 }
 
-pub(crate) fn migrate(world: &mut World, upid: &str, vmid: u32, target: &str) -> Result<(), String> {
-    world.log(upid, format!("migration of VM {vmid} to node '{target}'"));
-    let guest = world.guests.get_mut(&vmid).ok_or_else(|| "migration aborted".to_owned())?;
-    guest.config.remove("lock");
-    target.clone_into(&mut guest.node);
-    Ok(())
+/// The HA manager moves what it looks after.
+pub(crate) fn ha_migrate(world: &mut World, vmid: u32, target: &str) {
+    let Some(guest) = world.guests.get(&vmid) else { return };
+    let job = Job::Migrate(super::migrate::Migrate {
+        vmid,
+        node: guest.node.clone(),
+        target: target.to_owned(),
+        online: guest.running(),
+        with_local_disks: false,
+        storages: Vec::new(),
+        stage: super::migrate::Stage::Begins,
+        copies: Vec::new(),
+        since: 0.0,
+    });
+    let node = guest.node.clone();
+    let who = crate::perm::Who("root@pam".to_owned());
+    world.spawn(&node, "qmigrate", &vmid.to_string(), &who, job, 0.01);
 }
 
 /// The HA manager is told; it gets to work in its next round.

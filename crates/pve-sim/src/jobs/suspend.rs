@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::date::day;
 use super::{Job, Next};
-use crate::calls::qemu::drives::new_volume;
 use crate::state::World;
 use crate::state::storage::Storage;
 
@@ -24,7 +24,7 @@ pub(crate) struct Suspend {
 
 /// The name of a volume that keeps a VM's memory.
 pub(crate) fn state_volume(storage: Option<&Storage>, vmid: u32, suffix: &str) -> String {
-    let files = storage.is_none_or(|s| ["dir", "nfs", "cifs", "btrfs"].contains(&s.kind.as_str()));
+    let files = storage.is_none_or(|s| s.kind().files());
     if files { format!("{vmid}/vm-{vmid}-state-{suffix}.raw") } else { format!("vm-{vmid}-state-{suffix}") }
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn step(world: &mut World, upid: &str, mut suspend: Suspend) -> Next 
     let size = state_size(guest.memory());
     let date = day(world.seconds());
     let name = state_volume(world.storages.get(&suspend.storage), vmid, &format!("suspend-{date}"));
-    let volume = new_volume(world, &suspend.storage, &suspend.node, &name, "raw", size, vmid);
+    let volume = world.image(&suspend.storage, &suspend.node, &name, "raw", size, vmid);
     let volid = volume.volid();
     world.volumes.insert(volume);
     if let Some(guest) = world.guests.get_mut(&vmid) {
@@ -70,7 +70,7 @@ fn finish(world: &mut World, vmid: u32, volid: &str) -> Next {
         if let Some(guest) = world.guests.get_mut(&vmid) {
             let node = guest.node.clone();
             guest.config.retain(|k, _| k != "lock" && k != "vmstate");
-            world.volumes.remove(volid, &node);
+            world.drop_volume(volid, &node);
         }
         return Next::Failed(format!("VM {vmid} not running"));
     }
@@ -81,19 +81,6 @@ fn finish(world: &mut World, vmid: u32, volid: &str) -> Next {
         }
     }
     Next::Done
-}
-
-/// `2026-11-23`, by the calendar of the proleptic Gregorian years.
-fn day(seconds: i64) -> String {
-    let days = seconds.div_euclid(86_400) + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * from_march + 2) / 5 + 1, (from_march + 2) % 12 + 1);
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02}")
 }
 
 /// What a machine without a type of its own is.
@@ -108,18 +95,6 @@ pub(crate) fn wake(world: &mut World, upid: &str, vmid: u32) {
     let node = guest.node.clone();
     guest.config.retain(|k, _| !["runningmachine", "runningcpu", "lock"].contains(&k.as_str()));
     world.log(upid, "Resuming suspended VM");
-    world.volumes.remove(&volid, &node);
+    world.drop_volume(&volid, &node);
     world.log(upid, "Resumed VM, removing state");
-}
-
-#[cfg(test)]
-mod test {
-    use super::*;
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        assert_eq!(day(0), "1970-01-01");
-        assert_eq!(day(951_782_400), "2000-02-29");
-        assert_eq!(day(1_798_761_599), "2026-12-31");
-    }
 }

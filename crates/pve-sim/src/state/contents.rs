@@ -44,6 +44,14 @@ impl Contents {
         }
     }
 
+    /// One volume gets the bytes of another, if that has any.
+    pub(crate) fn copy(&mut self, from: &Volume, to: &Volume) {
+        if let Some(bytes) = self.get(from) {
+            // What can't be written isn't there, as on a disk that is full.
+            let _ = self.put(to, bytes);
+        }
+    }
+
     pub(crate) fn remove(&mut self, volume: &Volume) {
         self.memory.remove(&key(volume));
         if let Some(dir) = &self.dir {

@@ -198,6 +198,19 @@ impl Guest {
         self.config.iter().filter(|(k, _)| is_device(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
+    /// What QEMU has now; none if it doesn't run.
+    pub(crate) fn devices_mut(&mut self) -> Option<&mut Config> {
+        let hardware = self.hardware();
+        self.run.as_mut().map(|run| run.devices.get_or_insert(hardware))
+    }
+
+    /// The disks that it boots from, by its boot order.
+    pub(crate) fn boot_disks(&self) -> Vec<&str> {
+        let order = self.get("boot").and_then(|b| option_of(b, "order")).unwrap_or_default();
+        let is_disk = |key: &&str| is_drive_key(key) && self.get(key).is_some_and(|d| !is_cdrom(d));
+        order.split(';').filter(is_disk).collect()
+    }
+
     /// The drive it boots from.
     pub(crate) fn boot_disk(&self) -> Option<&str> {
         let order = self.get("boot").and_then(|b| option_of(b, "order")).unwrap_or_default();

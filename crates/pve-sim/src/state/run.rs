@@ -33,6 +33,9 @@ pub(crate) struct Run {
     /// Slots that a failed hot-plug has left unusable until QEMU starts anew.
     #[serde(default)]
     pub(crate) poisoned: BTreeSet<String>,
+    /// Drives that an attached guest has said it does not let go.
+    #[serde(default)]
+    pub(crate) held: BTreeSet<String>,
     /// The guest has suspended itself to its memory.
     #[serde(default)]
     pub(crate) asleep: bool,

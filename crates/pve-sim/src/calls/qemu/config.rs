@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::calls::qemu::config_change::{self, apply, check, early};
+use crate::calls::qemu::config_change::{self, apply, early};
+use crate::calls::qemu::rights::{self, Wish};
 use crate::calls::{Call, Done, Outcome, Stop, now};
 use crate::http::fail::Fail;
 use crate::jobs::Job;
@@ -79,15 +80,15 @@ pub(crate) fn lock(world: &World, vmid: u32) -> Result<(), Stop> {
 }
 
 pub(crate) fn put(world: &mut World, call: &Call<'_>) -> Outcome {
-    let (node, vmid) = (call.node(), call.vmid());
     if let Some(outcome) = undefined(call) {
         return outcome;
     }
-    shape(call, world)?;
-    check(world, call.schema, call.who, node, vmid, &call.params, None)?;
-    world.guest(node, vmid)?;
-    lock(world, vmid)?;
-    apply(world, call.schema, node, vmid, &call.params)?;
+    let wish = wish(call, &call.params);
+    config_change::shape(call.schema, call.who, &call.params)?;
+    rights::check(world, call.schema, wish)?;
+    world.guest(wish.node, wish.vmid)?;
+    lock(world, wish.vmid)?;
+    apply(world, call.schema, wish, None)?;
     now(Value::Null)
 }
 
@@ -101,13 +102,8 @@ fn undefined(call: &Call<'_>) -> Option<Outcome> {
     (nothing && !steering && !call.undefined.is_empty()).then(|| now(Value::Null))
 }
 
-/// What is refused before anybody's right is looked at.
-fn shape(call: &Call<'_>, world: &World) -> Result<(), Fail> {
-    let steering = ["delete", "revert"].iter().any(|k| call.params.contains_key(*k));
-    if !steering && config_change::configuration(&call.params).is_empty() {
-        return Err(Fail::die("no options specified"));
-    }
-    world.guest(call.node(), call.vmid()).map(|_| ())
+fn wish<'a>(call: &'a Call<'_>, params: &'a Config) -> Wish<'a> {
+    Wish { who: call.who, node: call.node(), vmid: call.vmid(), params, pool: None }
 }
 
 pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
@@ -115,36 +111,40 @@ pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
     if let Some(outcome) = undefined(call) {
         return outcome;
     }
-    shape(call, world)?;
-    check(world, call.schema, call.who, node, vmid, &call.params, None)?;
+    config_change::shape(call.schema, call.who, &call.params)?;
+    rights::check(world, call.schema, wish(call, &call.params))?;
     early(world, node, vmid, &call.params)?;
     let mut change = call.params.clone();
-    let waits = change.remove("background_delay").is_some();
+    let waits = change.remove("background_delay").and_then(|s| s.parse::<f64>().ok());
     change.remove("node");
     change.remove("vmid");
-    let words: Vec<String> = config_change::configuration(&change).iter().map(|(k, v)| format!("-{k} {v}")).collect();
-    let job = Job::Configure { vmid, node: node.to_owned(), change: change.clone() };
-    if waits {
-        return match apply(world, call.schema, node, vmid, &change) {
-            Ok(()) => Ok(Done::After(world.pace.of("config"), Box::new(Ok(Value::Null)))),
+    let words: Vec<String> = change
+        .iter()
+        .map(|(k, v)| if k == "cipassword" { format!("-{k} <hidden>") } else { format!("-{k} {v}") })
+        .collect();
+    let after = world.pace.of("config");
+    if waits.is_some_and(|seconds| seconds >= after) && !world.is_flocked(vmid, None, Hold::Exclusive) {
+        return match apply(world, call.schema, wish(call, &change), None) {
+            Ok(()) => Ok(Done::After(after, Box::new(Ok(Value::Null)))),
             Err(fail) => Err(Fail::die(format!("failed to update VM {vmid}: {}", fail.line())).into()),
         };
     }
-    let after = world.pace.of("config");
+    let job = Job::Configure { vmid, node: node.to_owned(), change };
     let upid = world.spawn(node, "qmconfig", &vmid.to_string(), call.who, job, after);
     world.log(&upid, format!("update VM {vmid}: {}", words.join(" ")));
     now(json!(upid))
 }
 
 pub(crate) fn unlink(world: &mut World, call: &Call<'_>) -> Outcome {
-    let (node, vmid) = (call.node(), call.vmid());
     let mut change = Config::from([("delete".to_owned(), call.str("idlist").to_owned())]);
     if call.flag("force") {
         change.insert("force".to_owned(), "1".to_owned());
     }
-    check(world, call.schema, call.who, node, vmid, &change, None)?;
-    world.guest(node, vmid)?;
-    lock(world, vmid)?;
-    apply(world, call.schema, node, vmid, &change)?;
+    let wish = wish(call, &change);
+    config_change::shape(call.schema, call.who, &change)?;
+    rights::check(world, call.schema, wish)?;
+    world.guest(wish.node, wish.vmid)?;
+    lock(world, wish.vmid)?;
+    apply(world, call.schema, wish, None)?;
     now(Value::Null)
 }

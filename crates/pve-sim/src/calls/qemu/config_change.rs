@@ -188,11 +188,11 @@ fn pend_set(
         let drive = drives::parse(schema, key, value);
         let storage = params.get("storage").cloned();
         drives::check_cloudinit(world, node, vmid, key, &drive)?;
-        let (text, made) = drives::realise(world, vmid, node, key, drive, storage.as_deref())?;
-        if let (Some(upid), Some(volume)) = (upid, made) {
-            drives::log_made(world, upid, value, &volume);
+        let real = drives::realise(world, vmid, node, key, drive, storage.as_deref())?;
+        for line in real.log {
+            upid.iter().for_each(|upid| world.log(upid, line.clone()));
         }
-        text
+        real.text
     } else if is_unused_key(key) {
         file_of(value).to_owned()
     } else if is_net_key(key) {

@@ -261,6 +261,7 @@ fn unplug(world: &mut World, vmid: u32, key: &str) -> Result<(), String> {
     let empty = guest.system == System::Empty && !world.hook.attached();
     let single = guest.get("scsihw") == Some("virtio-scsi-single") && stem(key) == "scsi";
     let boots = guest.boot_disks().contains(&key);
+    let held = world.hook.attached() && guest.run.as_ref().is_some_and(|r| r.held.contains(key));
     let Some(devices) = guest.devices_mut() else { return Ok(()) };
     if !devices.contains_key(key) {
         return Ok(());
@@ -268,7 +269,10 @@ fn unplug(world: &mut World, vmid: u32, key: &str) -> Result<(), String> {
     if boots {
         return Err(format!("can't unplug bootdisk '{key}'"));
     }
-    if refused || empty || world.hook.keeps(vmid, key) {
+    if refused || empty || held {
+        if held {
+            crate::hook::kept(world, vmid, key);
+        }
         // A disk of its own controller goes at once, but its controller is still there.
         let device = if single { format!("virtioscsi{}", &key[4..]) } else { key.to_owned() };
         return Err(format!("error on hot-unplugging device '{device}' - still busy in guest?"));
@@ -290,4 +294,3 @@ fn remember(world: &mut World, vmid: u32, key: &str, text: Option<&str>) {
     }
     crate::hook::changed(world, vmid, key);
 }
-

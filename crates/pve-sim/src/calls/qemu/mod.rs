@@ -2,16 +2,22 @@
 
 pub(crate) mod agent;
 mod capabilities;
+mod clone;
 mod cloudinit;
 pub(crate) mod config;
 pub(crate) mod config_change;
 mod console;
+mod disks;
 pub(crate) mod drives;
 pub(crate) mod feature;
+mod hotplug;
+mod migrate;
 pub(crate) mod power;
+pub(crate) mod rights;
 pub(crate) mod rrd;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+pub(crate) mod values;
 pub(crate) mod vms;
 
 use super::Handler;
@@ -39,9 +45,9 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("POST", "/config") => config::post,
         ("GET", "/pending") => config::pending,
         ("PUT", "/unlink") => config::unlink,
-        ("POST", "/clone") => vms::clone,
-        ("POST", "/template") => vms::template,
-        ("PUT", "/resize") => vms::resize,
+        ("POST", "/clone") => clone::clone,
+        ("POST", "/template") => disks::template,
+        ("PUT", "/resize") => disks::resize,
         ("GET", "/status") => status::index,
         ("GET", "/status/current") => status::current,
         ("POST", "/status/start") => power::start,
@@ -77,8 +83,11 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("DELETE", "/snapshot/{snapname}") => snapshots::delete,
         ("GET", "/snapshot/{snapname}/config") => snapshots::config,
         ("POST", "/snapshot/{snapname}/rollback") => snapshots::rollback,
-        ("GET", "/migrate") => vms::migrate_check,
-        ("POST", "/migrate") => vms::migrate,
+        ("GET", "/migrate") => migrate::precondition,
+        ("POST", "/migrate") => migrate::migrate,
+        ("POST", "/move_disk") => disks::relocate,
+        ("POST", "/remote_migrate") => migrate::remote,
+        ("POST", "/dbus-vmstate") => migrate::dbus,
         _ => return None,
     })
 }

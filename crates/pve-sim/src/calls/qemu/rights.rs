@@ -177,7 +177,11 @@ fn drive(world: &World, wish: Wish<'_>, old: Option<&str>, new: Option<&str>) ->
         need(&["VM.Config.Cloudinit"])?;
         return need(&["VM.Config.CDROM"]);
     }
-    if is_cdrom(text) || file == "none" || file == "cdrom" { need(&["VM.Config.CDROM"]) } else { need(&["VM.Config.Disk"]) }
+    if is_cdrom(text) || file == "none" || file == "cdrom" {
+        need(&["VM.Config.CDROM"])
+    } else {
+        need(&["VM.Config.Disk"])
+    }
 }
 
 /// The right to use the bridge of a network card.
