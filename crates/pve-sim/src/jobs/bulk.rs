@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::lxc::{self, Lxc, power::Down};
+use super::migrate::Migrate;
 use super::power::{Pause, Shutdown, Stop};
 use super::{Job, Next};
 use crate::perm::Who;
@@ -82,7 +83,7 @@ pub(crate) fn launch(world: &mut World, vmid: u32, who: &Who, action: &Action) -
         }
         Action::Suspend if running => ("suspend", Job::Pause(Pause { vmid, paused: true, skiplock: false }), "suspend"),
         Action::Migrate { target } if *target != node => {
-            ("migrate", Job::Migrate { vmid, target: target.clone() }, "migrate")
+            ("migrate", Job::Migrate(Migrate::new(vmid, &node, target, running)), "")
         }
         Action::Start | Action::Stop | Action::Shutdown { .. } | Action::Suspend | Action::Migrate { .. } => {
             return None;

@@ -41,6 +41,21 @@ pub(crate) enum Stage {
 }
 
 impl Migrate {
+    /// A VM as it is, its local disks with it, to the storages that they have.
+    pub(crate) fn new(vmid: u32, node: &str, target: &str, online: bool) -> Self {
+        Self {
+            vmid,
+            node: node.to_owned(),
+            target: target.to_owned(),
+            online,
+            with_local_disks: true,
+            storages: Vec::new(),
+            stage: Stage::Begins,
+            copies: Vec::new(),
+            since: 0.0,
+        }
+    }
+
     fn storage_for(&self, storage: &str) -> String {
         let found = self.storages.iter().find(|(from, _)| from == storage || from == "*");
         found.map_or_else(|| storage.to_owned(), |(_, to)| to.clone())

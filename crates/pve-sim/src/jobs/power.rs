@@ -269,23 +269,12 @@ pub(crate) fn pause(world: &mut World, pause: &Pause) -> Result<(), String> {
     }
 }
 
-/// The HA manager moves what it looks after.
+/// The HA manager is asked to move what it looks after.
 pub(crate) fn ha_migrate(world: &mut World, vmid: u32, target: &str) {
-    let Some(guest) = world.guests.get(&vmid) else { return };
-    let job = Job::Migrate(super::migrate::Migrate {
-        vmid,
-        node: guest.node.clone(),
-        target: target.to_owned(),
-        online: guest.running(),
-        with_local_disks: false,
-        storages: Vec::new(),
-        stage: super::migrate::Stage::Begins,
-        copies: Vec::new(),
-        since: 0.0,
-    });
-    let node = guest.node.clone();
-    let who = crate::perm::Who("root@pam".to_owned());
-    world.spawn(&node, "qmigrate", &vmid.to_string(), &who, job, 0.01);
+    let sid = crate::ha::sid_of(world, vmid);
+    let request = crate::state::ha::Request { what: "migrate".to_owned(), sid, node: target.to_owned() };
+    world.cluster.manager.requests.push(request);
+    crate::ha::hurry(world);
 }
 
 /// The HA manager is told; it gets to work in its next round.

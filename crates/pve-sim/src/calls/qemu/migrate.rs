@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::jobs::Job;
-use crate::jobs::migrate::{Migrate, Stage, local_volumes};
+use crate::jobs::migrate::{Migrate, local_volumes};
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key, is_unused_key, option_of};
 use crate::state::guest::Guest;
@@ -152,15 +152,9 @@ pub(crate) fn migrate(world: &mut World, call: &Call<'_>) -> Outcome {
         return now(json!(upid));
     }
     let job = Job::Migrate(Migrate {
-        vmid,
-        node: node.to_owned(),
-        target: target.to_owned(),
-        online,
         with_local_disks: call.flag("with-local-disks"),
         storages,
-        stage: Stage::Begins,
-        copies: Vec::new(),
-        since: 0.0,
+        ..Migrate::new(vmid, node, target, online)
     });
     now(json!(world.spawn(node, "qmigrate", &vmid.to_string(), call.who, job, 0.01)))
 }
