@@ -244,10 +244,10 @@ fn letters(mut number: u32) -> String {
 fn file_system(guest: &Guest) -> Value {
     let size = guest.max_disk();
     json!({
-        "name": "sda1", "mountpoint": "/", "type": "ext4", "total-bytes": size, "total-bytes-privileged": size,
+        "name": "sda", "mountpoint": "/", "type": "ext4", "total-bytes": size, "total-bytes-privileged": size,
         "used-bytes": size / 8,
         "disk": [{
-            "bus": 0, "bus-type": "scsi", "dev": "/dev/sda1", "target": 0, "unit": 0,
+            "bus": 0, "bus-type": "scsi", "dev": "/dev/sda", "target": 0, "unit": 0,
             "pci-controller": {"domain": 0, "bus": 1, "slot": 1, "function": 0},
         }],
     })

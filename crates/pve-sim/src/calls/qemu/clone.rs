@@ -61,29 +61,7 @@ pub(crate) fn clone(world: &mut World, call: &Call<'_>) -> Outcome {
             }
         }
     }
-    for (key, drive) in base.iter().filter(|(k, _)| is_drive_key(k)) {
-        let volid = file_of(drive);
-        let Some((store, name)) = volid.split_once(':') else { continue };
-        if target.is_some_and(|t| t != node) && !world.storages.get(store).is_some_and(|s| s.shared) {
-            let text = format!("can't clone VM to node '{}' (VM uses local storage)", target.unwrap_or_default());
-            return Err(Fail::die(text).into());
-        }
-        if is_cdrom(drive) {
-            continue;
-        }
-        world.need(call.who, &format!("/storage/{}", storage.unwrap_or(store)), &["Datastore.AllocateSpace"])?;
-        let snapshot = call.get("snapname").is_some();
-        let wanted = if full { "copy" } else { "clone" };
-        if !world.storages.get(store).is_some_and(|s| feature(s, wanted, name, snapshot)) {
-            let what = if full { "Full" } else { "Linked" };
-            let of = if snapshot { "a snapshot of " } else { "" };
-            let text = format!("{what} clone feature is not supported for {of}'{volid}' ({key})");
-            return Err(Fail::die(text).into());
-        }
-        if full && key.starts_with("tpmstate") && source.running() {
-            return Err(Fail::die("cannot clone TPM state while VM is running").into());
-        }
-    }
+    check_drives(world, call, source, base, full)?;
     for (_, net) in base.iter().filter(|(k, _)| is_net_key(k)) {
         rights::check_bridge(world, call.who, net)?;
     }
@@ -116,4 +94,33 @@ pub(crate) fn clone(world: &mut World, call: &Call<'_>) -> Outcome {
         world.log(&upid, format!("found pending changes for '{vmid}', discarding for clone"));
     }
     now(json!(upid))
+}
+
+/// Whether each drive can be copied to where it shall be.
+fn check_drives(world: &World, call: &Call<'_>, source: &Guest, base: &Config, full: bool) -> Result<(), Fail> {
+    let (node, target, storage) = (call.node(), call.get("target"), call.get("storage"));
+    for (key, drive) in base.iter().filter(|(k, _)| is_drive_key(k)) {
+        let volid = file_of(drive);
+        let Some((store, name)) = volid.split_once(':') else { continue };
+        if target.is_some_and(|t| t != node) && !world.storages.get(store).is_some_and(|s| s.shared) {
+            let text = format!("can't clone VM to node '{}' (VM uses local storage)", target.unwrap_or_default());
+            return Err(Fail::die(text));
+        }
+        if is_cdrom(drive) {
+            continue;
+        }
+        world.need(call.who, &format!("/storage/{}", storage.unwrap_or(store)), &["Datastore.AllocateSpace"])?;
+        let snapshot = call.get("snapname").is_some();
+        let wanted = if full { "copy" } else { "clone" };
+        if !world.storages.get(store).is_some_and(|s| feature(s, wanted, name, snapshot)) {
+            let what = if full { "Full" } else { "Linked" };
+            let of = if snapshot { "a snapshot of " } else { "" };
+            let text = format!("{what} clone feature is not supported for {of}'{volid}' ({key})");
+            return Err(Fail::die(text));
+        }
+        if full && key.starts_with("tpmstate") && source.running() {
+            return Err(Fail::die("cannot clone TPM state while VM is running"));
+        }
+    }
+    Ok(())
 }

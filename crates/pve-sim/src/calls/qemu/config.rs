@@ -80,11 +80,12 @@ pub(crate) fn lock(world: &World, vmid: u32) -> Result<(), Stop> {
 }
 
 pub(crate) fn put(world: &mut World, call: &Call<'_>) -> Outcome {
-    if let Some(outcome) = undefined(call) {
-        return outcome;
+    let params = defined(call)?;
+    if is_nothing(call, &params) {
+        return now(Value::Null);
     }
-    let wish = wish(call, &call.params);
-    config_change::shape(call.schema, call.who, &call.params)?;
+    let wish = wish(call, &params);
+    config_change::shape(call.schema, call.who, &params)?;
     rights::check(world, call.schema, wish)?;
     world.guest(wish.node, wish.vmid)?;
     lock(world, wish.vmid)?;
@@ -92,14 +93,23 @@ pub(crate) fn put(world: &mut World, call: &Call<'_>) -> Outcome {
     now(Value::Null)
 }
 
-/// A parameter without a value: nothing to parse, but for a description, which is then left alone.
-fn undefined(call: &Call<'_>) -> Option<Outcome> {
-    if let Some(key) = call.undefined.iter().find(|k| *k != "description") {
-        return Some(Err(Fail::die(format!("unable to parse value of '{key}' - got undefined value")).into()));
+/// The parameters of a change. Tags without a value are no tags; a description without one is left alone; in all other
+/// keys there is nothing to parse.
+fn defined(call: &Call<'_>) -> Result<Config, Fail> {
+    if let Some(key) = call.undefined.iter().find(|k| *k != "description" && *k != "tags") {
+        return Err(Fail::die(format!("unable to parse value of '{key}' - got undefined value")));
     }
-    let nothing = config_change::configuration(&call.params).is_empty();
-    let steering = ["delete", "revert"].iter().any(|k| call.params.contains_key(*k));
-    (nothing && !steering && !call.undefined.is_empty()).then(|| now(Value::Null))
+    let mut params = call.params.clone();
+    if call.undefined.iter().any(|k| k == "tags") {
+        params.insert("tags".to_owned(), String::new());
+    }
+    Ok(params)
+}
+
+/// Nothing is left to do of what was asked for.
+fn is_nothing(call: &Call<'_>, params: &Config) -> bool {
+    let steering = ["delete", "revert"].iter().any(|k| params.contains_key(*k));
+    config_change::configuration(params).is_empty() && !steering && !call.undefined.is_empty()
 }
 
 fn wish<'a>(call: &'a Call<'_>, params: &'a Config) -> Wish<'a> {
@@ -108,13 +118,13 @@ fn wish<'a>(call: &'a Call<'_>, params: &'a Config) -> Wish<'a> {
 
 pub(crate) fn post(world: &mut World, call: &Call<'_>) -> Outcome {
     let (node, vmid) = (call.node(), call.vmid());
-    if let Some(outcome) = undefined(call) {
-        return outcome;
+    let mut change = defined(call)?;
+    if is_nothing(call, &change) {
+        return now(Value::Null);
     }
-    config_change::shape(call.schema, call.who, &call.params)?;
-    rights::check(world, call.schema, wish(call, &call.params))?;
-    early(world, node, vmid, &call.params)?;
-    let mut change = call.params.clone();
+    config_change::shape(call.schema, call.who, &change)?;
+    rights::check(world, call.schema, wish(call, &change))?;
+    early(world, node, vmid, &change)?;
     let waits = change.remove("background_delay").and_then(|s| s.parse::<f64>().ok());
     change.remove("node");
     change.remove("vmid");

@@ -189,8 +189,8 @@ fn pend_set(
         let storage = params.get("storage").cloned();
         drives::check_cloudinit(world, node, vmid, key, &drive)?;
         let real = drives::realise(world, vmid, node, key, drive, storage.as_deref())?;
-        for line in real.log {
-            upid.iter().for_each(|upid| world.log(upid, line.clone()));
+        if let Some(upid) = upid {
+            real.log.into_iter().for_each(|line| world.log(upid, line));
         }
         real.text
     } else if is_unused_key(key) {

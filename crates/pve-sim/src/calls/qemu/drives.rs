@@ -79,12 +79,10 @@ pub(crate) fn check_shape(schema: &Schema, key: &str, text: &str) -> Result<(), 
     if !drive.contains_key("import-from") {
         return Ok(());
     }
-    match file(drive.get("file").map_or("", String::as_str)) {
-        File::Allocate { bytes: 0, .. } => {}
-        _ => {
-            let text = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>";
-            return Err(Fail::param(key, text));
-        }
+    let file = file(drive.get("file").map_or("", String::as_str));
+    if !matches!(file, File::Allocate { bytes: 0, .. }) {
+        let text = "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>";
+        return Err(Fail::param(key, text));
     }
     let needed: &[&str] = match stem(key) {
         "efidisk" => &["efitype", "pre-enrolled-keys"],
@@ -234,20 +232,19 @@ pub(crate) fn realise(
             let format = drive.remove("format");
             let source = drive.remove("import-from");
             drive.remove("import-working-storage");
-            let (volume, lines) = match source {
-                Some(source) => import(world, vmid, node, &storage, format, &source)?,
-                None => {
-                    let bytes = match stem(key) {
-                        "efidisk" => 528 << 10,
-                        "tpmstate" => 4 << 20,
-                        _ => bytes.max(1024),
-                    };
-                    let format = if stem(key) == "tpmstate" { Some("raw".to_owned()) } else { format };
-                    let ask = Ask { storage: &storage, vmid, format: format.as_deref(), name: None, bytes };
-                    let volume = world.allocate(node, &ask).map_err(Fail::die)?;
-                    let lines = vec![image::formatting(world, &volume)];
-                    (volume, lines)
-                }
+            let (volume, lines) = if let Some(source) = source {
+                import(world, vmid, node, &storage, format, &source)?
+            } else {
+                let bytes = match stem(key) {
+                    "efidisk" => 528 << 10,
+                    "tpmstate" => 4 << 20,
+                    _ => bytes.max(1024),
+                };
+                let format = if stem(key) == "tpmstate" { Some("raw".to_owned()) } else { format };
+                let ask = Ask { storage: &storage, vmid, format: format.as_deref(), name: None, bytes };
+                let volume = world.allocate(node, &ask).map_err(Fail::die)?;
+                let lines = vec![image::formatting(world, &volume)];
+                (volume, lines)
             };
             log = lines;
             drive.insert("file".to_owned(), volume.volid());
