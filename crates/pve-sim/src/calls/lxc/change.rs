@@ -5,7 +5,7 @@
 
 use super::mountpoint::{self, Kind, is_mountpoint_key};
 use super::unprotected;
-use crate::calls::qemu::config_change::tags;
+use crate::calls::qemu::values::tags;
 use crate::http::fail::Fail;
 use crate::jobs::lxc::disk;
 use crate::schema::{Errors, Parsed, Schema, parse_property_string};
@@ -53,7 +53,7 @@ pub(crate) fn net(world: &mut World, schema: &Schema, text: &str) -> String {
 /// One value as it is stored.
 fn stored(world: &mut World, schema: &Schema, key: &str, value: &str) -> Result<String, Fail> {
     Ok(match key {
-        "tags" => tags(value),
+        "tags" => tags(world, value),
         "description" => value.trim_end().to_owned(),
         "nameserver" | "searchdomain" => {
             value.split([',', ';', ' ']).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")

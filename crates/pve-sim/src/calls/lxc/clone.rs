@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::mountpoint::{self, Kind, is_mountpoint_key};
 use super::{change, create, the, unlocked};
-use crate::calls::qemu::config_change::check_bridge;
+use crate::calls::qemu::rights::check_bridge;
 use crate::calls::{Call, Outcome, now};
 use crate::http::fail::Fail;
 use crate::jobs::Job;

@@ -1,7 +1,7 @@
 //! Who may set which option of a container.
 
 use super::mountpoint::{self, Kind, is_mountpoint_key};
-use crate::calls::qemu::config_change::check_bridge;
+use crate::calls::qemu::rights::check_bridge;
 use crate::http::fail::Fail;
 use crate::perm::Who;
 use crate::schema::{Schema, parse_property_string};

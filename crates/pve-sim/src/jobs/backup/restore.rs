@@ -148,7 +148,7 @@ fn allocate(world: &mut World, upid: &str, work: &Restore, disk: &Disk) -> Resul
     }
     let name = world.free_name(&storage, &work.node, work.vmid, &disk.format)?;
     let volume = new_volume(world, &storage, &work.node, &name, &disk.format, disk.size, work.vmid);
-    let line = crate::jobs::create::formatting(world, &volume);
+    let line = crate::jobs::image::formatting(world, &volume);
     world.log(upid, line);
     world.log(upid, format!("new volume ID is '{}'", volume.volid()));
     let file = world.storages.get(&storage).map_or_else(String::new, |s| s.file(&volume.name));

@@ -28,7 +28,7 @@ pub(crate) fn chatter(world: &mut World, upid: &str, volume: &Volume) {
         return;
     }
     if volume.name.contains('/') {
-        let line = crate::jobs::create::formatting(world, volume);
+        let line = crate::jobs::image::formatting(world, volume);
         world.log(upid, line);
     }
     let blocks = volume.size / 4096;
