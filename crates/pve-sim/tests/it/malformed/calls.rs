@@ -175,14 +175,21 @@ async fn calls_of_every_method_with_any_parameters_are_answered() {
             }
             let method = &methods[if sent < methods.len() { sent } else { dice.below(methods.len()) }];
             let bytes = call(&mut dice, method, &who);
-            let text = || String::from_utf8_lossy(&bytes).chars().take(3000).collect::<String>();
-            stream.write_all(&bytes).await.unwrap();
+            sent += 1;
+            let text = || String::from_utf8_lossy(&bytes).chars().take(600).collect::<String>();
+            // What is too long is not read to its end.
+            let long = bytes.len() > 8000;
+            let sent_whole = stream.write_all(&bytes).await.is_ok();
+            assert!(sent_whole || long, "not taken: {}", text());
             let answer = tokio::time::timeout(Duration::from_secs(20), read(&mut stream)).await;
             let answer = answer.unwrap_or_else(|_| panic!("no answer: {}", text()));
             assert_no_panic(&text());
-            let answer = answer.unwrap_or_else(|| panic!("hung up on: {}", text()));
+            let Some(answer) = answer else {
+                assert!(long, "hung up on: {}", text());
+                stream = world.connect().await;
+                continue;
+            };
             good += u32::from(answer.status == 200);
-            sent += 1;
             if answer.headers.get("connection").is_some_and(|c| c.eq_ignore_ascii_case("close")) {
                 stream = world.connect().await;
             }

@@ -197,7 +197,7 @@ impl ReferenceStateMachine for Reference {
         let vmid = || prop_oneof![8 => 101u32..105, 1 => Just(TEMPLATE)];
         let own = || 101u32..105;
         let key = || prop_oneof![Just("scsi1".to_owned()), Just("scsi2".to_owned())];
-        let snap = || prop_oneof![Just("a".to_owned()), Just("b".to_owned())];
+        let snap = || prop_oneof![Just("before".to_owned()), Just("later".to_owned())];
         let letter = || prop_oneof![Just('x'), Just('y')];
         let token = || prop_oneof![Just("one".to_owned()), Just("two".to_owned())];
         prop_oneof![
