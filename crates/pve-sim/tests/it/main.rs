@@ -25,6 +25,7 @@ mod model;
 mod python;
 mod quickstart;
 mod refusals;
+mod same;
 mod sdn;
 mod unconnected;
 mod wire;

@@ -160,7 +160,9 @@ impl World {
             }
             Ask::Free(vmid) => quiet(vmid, |vm| !vm.running && vm.unused > 0),
             Ask::Template(vmid) => self.vms.get(vmid).is_none_or(|vm| vm.disks.contains("scsi0") && vm.unused == 0),
-            Ask::Clone(from, _) => self.vms.get(from).is_none_or(|vm| vm.unused == 0 && vm.snapshots.is_empty()),
+            Ask::Clone(from, _) => {
+                self.vms.get(from).is_none_or(|vm| vm.unused == 0 && vm.snapshots.is_empty() && !vm.protected)
+            }
             // A rollback brings back an older configuration: only where nothing else has changed since.
             Ask::Rollback(..) | Ask::Snapshot(..) | Ask::Protect(..) | Ask::DropSnapshot(..) | Ask::Stop(_) => {
                 match ask {
