@@ -25,7 +25,6 @@ mod model;
 mod python;
 mod quickstart;
 mod refusals;
-mod same;
 mod sdn;
 mod unconnected;
 mod wire;
