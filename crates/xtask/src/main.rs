@@ -5,6 +5,7 @@ mod bench;
 mod generate;
 mod golden;
 mod lab;
+mod schema;
 mod test;
 mod tools;
 
@@ -28,6 +29,7 @@ enum Task {
     Generate(generate::Args),
     Test(test::Args),
     Golden(golden::Args),
+    Schema(schema::Args),
     Bench(bench::Args),
     Architecture(architecture::Args),
     Tools(tools::Args),
@@ -54,6 +56,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Golden(args) => golden::run(&args),
+        Task::Schema(args) => schema::run(&args),
         Task::Tools(args) => tools::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Enter(args) => lab::enter(&args),

@@ -25,7 +25,9 @@ enum Next {
     Body(u64),
     /// Nothing is looked at any more.
     Rest,
-    /// Nothing is read any more.
+    /// Nothing is read any more, but the answer goes out.
+    Quiet,
+    /// The connection ends.
     End,
 }
 
@@ -41,7 +43,7 @@ impl Sieve {
     fn work(&mut self) {
         loop {
             match self.next {
-                Next::End => return self.came.clear(),
+                Next::End | Next::Quiet => return self.came.clear(),
                 Next::Rest => {
                     self.ready.extend_from_slice(&self.came);
                     return self.came.clear();
@@ -105,7 +107,7 @@ impl Sieve {
 
     fn instead(&mut self, request: &str) {
         self.ready.extend_from_slice(request.as_bytes());
-        self.next = Next::End;
+        self.next = Next::Quiet;
     }
 }
 
@@ -159,8 +161,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
                 ready.advance(take);
                 return Poll::Ready(Ok(()));
             }
-            if this.sieve.next == Next::End {
-                return Poll::Ready(Ok(()));
+            match this.sieve.next {
+                Next::End => return Poll::Ready(Ok(())),
+                // The answer closes the connection; an end of ours would be taken for the client's.
+                Next::Quiet => return Poll::Pending,
+                Next::Head | Next::Body(_) | Next::Rest => {}
             }
             let mut space = [0u8; 8 << 10];
             let mut buffer = ReadBuf::new(&mut space);

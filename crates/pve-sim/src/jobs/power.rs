@@ -202,7 +202,7 @@ pub(crate) fn shutdown(world: &mut World, upid: &str, mut down: Shutdown) -> Nex
         if let Err(text) = unlocked(guest, down.skiplock.into()) {
             return Next::Failed(text);
         }
-        let system = guest.system;
+        let system = world.system_of(guest);
         down.until = Some(world.now + down.timeout);
         if guest.agent_enabled() && !agent::is_up(world, guest) {
             let text = format!("VM {vmid} qga command 'guest-ping' failed - got timeout");

@@ -9,7 +9,7 @@ use super::chance::Chance;
 use super::cluster::Cluster;
 use super::contents::Contents;
 use super::firewall::{Firewall, key_of_guest};
-use super::guest::{Guest, GuestKind, Run};
+use super::guest::{Guest, GuestKind, Run, System};
 use super::node::Node;
 use super::orders::Orders;
 use super::pool::Pool;
@@ -52,6 +52,9 @@ pub(crate) struct World {
     pub(crate) next_tick: f64,
     /// Seconds from power-on until a paper guest's agent answers; none for never.
     pub(crate) agent_after: Option<f64>,
+    /// What boots in VMs of which nothing else is said.
+    #[serde(default)]
+    pub(crate) boots: System,
     pub(crate) cluster: Cluster,
     pub(crate) nodes: Vec<Node>,
     pub(crate) storages: BTreeMap<String, Storage>,
@@ -107,6 +110,11 @@ impl Pools for World {
 }
 
 impl World {
+    /// What boots in a guest.
+    pub(crate) fn system_of(&self, guest: &Guest) -> System {
+        if guest.system == System::default() { self.boots } else { guest.system }
+    }
+
     /// Whole seconds since the epoch.
     #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch fit")]
     pub(crate) fn seconds(&self) -> i64 {

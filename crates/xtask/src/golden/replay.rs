@@ -97,18 +97,29 @@ impl Replay {
         for call in std::mem::take(&mut self.plan.setup) {
             self.set_up(&call).await?;
         }
-        let agents = std::mem::take(&mut self.plan.agents);
-        if !agents.is_empty() {
-            let mut state = door(&url, "GET", "/sim/state", None).await?;
-            for vmid in agents {
-                let guest = &mut state["guests"][vmid.to_string()];
-                if guest["run"].is_object() {
-                    guest["run"]["agent_up"] = json!(true);
-                }
-            }
-            door(&url, "POST", "/sim/load", Some(&state)).await.context("load the state with its agents")?;
-        }
+        self.boot_systems().await?;
         door(&url, "POST", "/sim/tick", None).await?;
+        Ok(())
+    }
+
+    /// Guests that the transcript makes itself and whose agents answer have a system, too.
+    async fn boot_systems(&mut self) -> Result<()> {
+        let url = self.sim.control_url().to_owned();
+        if self.plan.systems.is_empty() {
+            return Ok(());
+        }
+        let mut state = door(&url, "GET", "/sim/state", None).await?;
+        let mut changed = false;
+        for vmid in &self.plan.systems {
+            let guest = &mut state["guests"][vmid.to_string()];
+            if guest.is_object() && guest["system"] != "linux" {
+                guest["system"] = json!("linux");
+                changed = true;
+            }
+        }
+        if changed {
+            door(&url, "POST", "/sim/load", Some(&state)).await.context("load the state with its systems")?;
+        }
         Ok(())
     }
 
@@ -220,6 +231,10 @@ impl Replay {
             let mut out = item.clone();
             out["response"] = failed("ConnectionRefusedError(111, 'Connection refused')");
             return Ok(Some(out));
+        }
+        let path = item["request"]["path"].as_str().unwrap_or_default();
+        if item["request"]["method"] == "POST" && path.ends_with("/status/start") {
+            self.boot_systems().await?;
         }
         let request = outgoing(&asked, &self.ids);
         let answer = self.send(&request).await;

@@ -102,9 +102,20 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, FORM).to_string().replace(' ', "+")
 }
 
+/// A value that was too long for the recording: `xxx…<9000 characters in all>`.
+fn whole(text: &str) -> String {
+    let Some((shown, rest)) = text.split_once("…<") else { return text.to_owned() };
+    let Some(count) = rest.strip_suffix(" characters in all>").and_then(|n| n.parse::<usize>().ok()) else {
+        return text.to_owned();
+    };
+    let last = shown.chars().next_back().unwrap_or('x');
+    let missing = count.saturating_sub(shown.chars().count());
+    shown.chars().chain(std::iter::repeat_n(last, missing)).collect()
+}
+
 /// Passwords and tickets in a value.
 fn value(text: &str, ids: &Ids) -> String {
-    let mut out = ids.ours(text);
+    let mut out = ids.ours(&whole(text));
     for (shown, user) in [("<root password>", "root@pam"), ("<user password>", "k8s@pve")] {
         if let Some(password) = ids.password(user).filter(|_| out.contains(shown)) {
             out = out.replace(shown, password);
@@ -234,6 +245,12 @@ mod test {
         assert!(token.contains("!t=abcdef00-0000-4000-8000-00000000000a\r\n"), "{token}");
         let encoded = with_header("Cookie", "PVEAuthCookie=PVE%3Au%40pve%3A6B%3A%3AXX%3D", "", 200);
         assert!(encoded.contains("PVEAuthCookie=PVE%3Au%40pve%3A6A%3A%3AS%3D\r\n"), "{encoded}");
+    }
+
+    #[test]
+    fn values_that_were_too_long_for_a_recording_are_as_long_again() {
+        assert_eq!(whole("ab…<5 characters in all>"), "abbbb");
+        assert_eq!(whole("a…b"), "a…b");
     }
 
     #[test]

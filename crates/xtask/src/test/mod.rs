@@ -27,6 +27,9 @@ use self::run::{Row, Runner};
 /// Longer than any single part takes on a small machine.
 const DEMO_LIMIT: Duration = Duration::from_mins(30);
 
+/// Folders of recordings, and which share of each the simulator must answer fully as recorded, in percent.
+const RECORDED: [(&str, &str); 2] = [("golden", "97"), ("flows", "90")];
+
 /// Lints, all tests, those that need private namespaces among them, and the demo as an end-to-end test.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,6 +42,9 @@ pub(crate) struct Args {
     /// Seed of all that is random; today's date if none is given.
     #[arg(long, env = "OXMOX_SEED", value_name = "NUMBER")]
     seed: Option<u64>,
+    /// Where recorded transcripts of a real Proxmox VE are, in `golden` and `flows`.
+    #[arg(long, env = "OXMOX_GOLDEN", value_name = "DIR", default_value = "../shared/data")]
+    golden: PathBuf,
     /// Only parts whose name contains this; may be given more than once.
     #[arg(long, value_name = "WORD")]
     only: Vec<String>,
@@ -88,7 +94,23 @@ fn parts(runner: &mut Runner, args: &Args) {
     for test in suite.iter().filter(|test| test.needs_lab()) {
         runner.row(&test.name(), |runner| test.run(runner, place));
     }
+    recorded(runner, args);
     demo(runner, args, tools);
+}
+
+/// The simulator beside a real Proxmox VE, where there are recordings of one.
+fn recorded(runner: &mut Runner, args: &Args) {
+    for (folder, least) in RECORDED {
+        let name = format!("recorded {folder}");
+        let dir = runner.root().join(&args.golden).join(folder);
+        if !dir.is_dir() {
+            runner.skip(&name, &format!("`{}` is not there; OXMOX_GOLDEN names another place", dir.display()));
+            continue;
+        }
+        let mut command = words(&runner.binary("xtask"), &["golden", "--min", least]);
+        command.push(dir);
+        runner.command(&name, &command);
+    }
 }
 
 fn deny(runner: &mut Runner) {

@@ -55,7 +55,7 @@ pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
 /// Whether the agent of a running VM answers.
 pub(crate) fn is_up(world: &World, guest: &Guest) -> bool {
     let Some(run) = &guest.run else { return false };
-    let after = match guest.system {
+    let after = match world.system_of(guest) {
         System::Paper => world.agent_after,
         System::Linux => Some(0.0),
         System::Empty => None,

@@ -236,8 +236,9 @@ fn switched_off(plan: &mut Plan, seen: &[Seen]) {
             let named = known.contains(one.who.as_str()) && one.who.contains('!') && !spoiled;
             named.then(|| one.who.split('!').next().unwrap_or_default().to_owned())
         };
-        let Some(user) =
-            user.filter(|u| plan.passwords.contains_key(u) || known.iter().any(|k| k.starts_with(u.as_str())))
+        let Some(user) = user
+            .filter(|u| u.contains('@'))
+            .filter(|u| plan.passwords.contains_key(u) || known.iter().any(|k| k.starts_with(u.as_str())))
         else {
             continue;
         };

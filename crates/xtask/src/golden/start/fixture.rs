@@ -24,6 +24,8 @@ pub(super) struct Fixture {
     setup: Vec<Call>,
     /// Calls before the first exchange with this note.
     before: BTreeMap<String, Vec<Call>>,
+    /// Calls after that exchange and those of its task.
+    after: BTreeMap<String, Vec<Call>>,
 }
 
 /// A guest, or what is different of one that was inferred.
@@ -65,6 +67,13 @@ impl Fixture {
         for (note, calls) in &self.before {
             if let Some(at) = seen.iter().position(|s| s.note == *note) {
                 plan.before.entry(at).or_default().extend(calls.iter().cloned());
+            }
+        }
+        for (note, calls) in &self.after {
+            if let Some(at) = seen.iter().position(|s| s.note == *note) {
+                let tasks = |s: &&Seen| s.path.iter().any(|p| p == "tasks");
+                let next = at + 1 + seen[at + 1..].iter().take_while(tasks).count();
+                plan.before.entry(next).or_default().extend(calls.iter().cloned());
             }
         }
     }

@@ -29,6 +29,11 @@ struct Known {
     exists: bool,
     absent: bool,
     made: bool,
+    /// Where it was destroyed, until it is seen again.
+    gone: Option<usize>,
+    /// Where it must have been made anew behind the transcript's back.
+    revived: Vec<usize>,
+    protected: bool,
     config: Option<BTreeMap<String, String>>,
     status: Option<Value>,
     running: Option<bool>,
@@ -59,6 +64,10 @@ impl Known {
         if refusal.contains("is running") || refusal.contains("already running") {
             self.exists = true;
             self.running.get_or_insert(true);
+        }
+        if refusal.contains("protection mode enabled") && !self.touched.contains("protection") {
+            self.exists = true;
+            self.protected = true;
         }
         if refusal.ends_with("not running") {
             self.exists = true;
@@ -136,9 +145,13 @@ impl Known {
             return None;
         }
         let kind = self.kind.unwrap_or("qemu");
-        let config = self.config.unwrap_or_else(|| guessed(kind, vmid, self.status.as_ref()));
+        let mut config = self.config.unwrap_or_else(|| guessed(kind, vmid, self.status.as_ref()));
+        if self.protected {
+            config.insert("protection".to_owned(), "1".to_owned());
+        }
         let agent = self.agent.unwrap_or(false);
-        Some(Guest { kind, config, running: self.running.unwrap_or(false), agent, snapshots: self.snapshots })
+        let running = self.running.unwrap_or(false);
+        Some(Guest { kind, config, running, agent, snapshots: self.snapshots })
     }
 }
 
@@ -206,26 +219,62 @@ fn made(one: &Seen) -> Option<u32> {
 }
 
 /// The guests that were there.
-pub(super) fn found(seen: &[Seen], fixture: &Fixture) -> BTreeMap<u32, Guest> {
+pub(super) fn found(plan: &mut Plan, seen: &[Seen], fixture: &Fixture) -> BTreeMap<u32, Guest> {
     let mut known: BTreeMap<u32, Known> = BTreeMap::new();
-    for one in seen {
+    for (at, one) in seen.iter().enumerate() {
         if let Some(vmid) = made(one) {
             let number = known.entry(vmid).or_default();
             number.made = true;
+            number.gone = None;
         }
+        revived(&mut known, seen, at);
         if let Some((kind, vmid, below)) = one.guest() {
             let kind = if kind == "lxc" { "lxc" } else { "qemu" };
             known.entry(vmid).or_default().learn(kind, below, one);
             if one.is("DELETE") && below.is_empty() && one.done() {
                 // What comes later under this number is another guest.
-                known.entry(vmid).or_default().made = true;
+                let number = known.entry(vmid).or_default();
+                number.made = true;
+                number.gone = Some(at);
             }
         }
     }
+    for (vmid, number) in &known {
+        for at in &number.revived {
+            let mut call = Call::new("POST", &format!("/nodes/{NODE}/qemu"), &[("scsi0", "data:1"), ("memory", "128")]);
+            call.form.insert("vmid".to_owned(), vmid.to_string());
+            plan.before.entry(*at).or_default().push(call);
+        }
+    }
+    // The recorded server's guests had empty disks, but for those whose agents answered.
+    plan.state["boots"] = json!("empty");
+    plan.systems = known.iter().filter(|(_, k)| k.agent == Some(true)).map(|(vmid, _)| *vmid).collect();
     let mut guests: BTreeMap<u32, Guest> =
         known.into_iter().filter_map(|(vmid, k)| k.guest(vmid).map(|g| (vmid, g))).collect();
     fixture.guests(&mut guests);
     guests
+}
+
+/// Whether a destroyed guest is there again, without anything in the transcript having made it.
+fn revived(known: &mut BTreeMap<u32, Known>, seen: &[Seen], at: usize) {
+    let one = &seen[at];
+    let listed = one.ok() && one.path == ["cluster", "ha", "resources"];
+    for (vmid, number) in known.iter_mut() {
+        let Some(gone) = number.gone else { continue };
+        let own = one.guest().is_some_and(|(_, v, _)| v == *vmid);
+        let refusal = one.refusal();
+        let there = own && !refusal.contains("does not exist") && (one.done() || one.status == 500);
+        let sid = format!("vm:{vmid}");
+        let managed = listed && one.data.as_array().is_some_and(|l| l.iter().any(|r| r["sid"] == sid.as_str()));
+        if own && refusal.contains("does not exist") {
+            number.gone = Some(at);
+        } else if there || managed {
+            let tasks = |s: &&Seen| s.path.iter().any(|p| p == "tasks");
+            let first = gone + 1 + seen[gone + 1..at].iter().take_while(tasks).count();
+            number.revived.push(first);
+            number.gone = None;
+        }
+    }
 }
 
 /// Puts them into the plan: configurations into the state, the rest as calls.
@@ -233,6 +282,9 @@ pub(super) fn add(plan: &mut Plan, guests: &BTreeMap<u32, Guest>) {
     for (vmid, guest) in guests {
         plan.state["guests"][vmid.to_string()] =
             json!({"vmid": vmid, "node": NODE, "kind": guest.kind, "config": guest.config});
+        if guest.agent || plan.systems.contains(vmid) {
+            plan.state["guests"][vmid.to_string()]["system"] = json!("linux");
+        }
         let base = format!("/nodes/{NODE}/{}/{vmid}", guest.kind);
         for (name, text) in &guest.snapshots {
             plan.setup.push(Call::new(
@@ -245,19 +297,4 @@ pub(super) fn add(plan: &mut Plan, guests: &BTreeMap<u32, Guest>) {
             plan.setup.push(Call::new("POST", &format!("{base}/status/start"), &[]));
         }
     }
-}
-
-/// Whether an agent answers after the transcript itself has started its guest.
-pub(super) fn agent_comes_up(seen: &[Seen]) -> bool {
-    let mut started = BTreeSet::new();
-    seen.iter().any(|one| match one.guest() {
-        Some((_, vmid, [status, start])) if status == "status" && start == "start" => {
-            started.insert(vmid);
-            false
-        }
-        Some((_, vmid, [agent, command])) if agent == "agent" => {
-            one.ok() && command != "exec-status" && started.contains(&vmid)
-        }
-        _ => false,
-    })
 }

@@ -47,8 +47,8 @@ pub(crate) struct Plan {
     pub(crate) setup: Vec<Call>,
     /// Calls before others, by their place.
     pub(crate) before: BTreeMap<usize, Vec<Call>>,
-    /// Running guests whose agents answer.
-    pub(crate) agents: Vec<u32>,
+    /// Guests whose agents answer.
+    pub(crate) systems: std::collections::BTreeSet<u32>,
     /// Passwords of users by name.
     pub(crate) passwords: BTreeMap<String, String>,
     /// Expiry times of the recording, and in how many seconds ours is to be (below zero: past).
@@ -61,11 +61,7 @@ pub(crate) fn plan(name: &str, items: &[Value], fresh: Value) -> Result<Plan> {
     let fixture = fixture::of(name)?;
     let mut plan = Plan { state: fresh, ..Plan::default() };
     server::recorded(&mut plan);
-    let guests = guests::found(&seen, &fixture);
-    plan.agents = guests.iter().filter(|(_, g)| g.agent && g.running).map(|(vmid, _)| *vmid).collect();
-    if guests::agent_comes_up(&seen) {
-        plan.state["agent_after"] = serde_json::json!(1.0);
-    }
+    let guests = guests::found(&mut plan, &seen, &fixture);
     volumes::add(&mut plan, &seen, &guests);
     guests::add(&mut plan, &guests);
     access::add(&mut plan, &seen);

@@ -13,7 +13,8 @@ fn pools(seen: &[Seen]) -> BTreeMap<String, Value> {
     let mut out: BTreeMap<String, Value> = BTreeMap::new();
     let mut touched = BTreeSet::new();
     for one in seen {
-        if let Some(pool) = one.form.get("pool").filter(|_| one.done() && one.is("POST")) {
+        let guests = one.on_node().is_some_and(|r| r.first().is_some_and(|k| k == "qemu" || k == "lxc"));
+        if let Some(pool) = one.form.get("pool").filter(|_| guests && one.done() && one.is("POST")) {
             if !made.contains(pool) {
                 out.entry(pool.clone()).or_default();
             }
@@ -78,8 +79,31 @@ fn storages(seen: &[Seen]) -> BTreeMap<String, Value> {
     out
 }
 
+/// HA resources that are listed without the transcript having made them: there from that list on.
+fn ha(plan: &mut Plan, seen: &[Seen]) {
+    let mut made = BTreeSet::new();
+    for (at, one) in seen.iter().enumerate() {
+        let path: Vec<&str> = one.path.iter().map(String::as_str).collect();
+        match (one.method.as_str(), path.as_slice()) {
+            ("POST", ["cluster", "ha", "resources"]) => made.extend(one.form.get("sid").cloned()),
+            ("GET", ["cluster", "ha", "resources"]) if one.ok() => {
+                for row in one.data.as_array().into_iter().flatten() {
+                    let sid = row["sid"].as_str().unwrap_or_default();
+                    if made.insert(sid.to_owned()) {
+                        let state = row["state"].as_str().unwrap_or("ignored");
+                        let call = Call::new("POST", "/cluster/ha/resources", &[("sid", sid), ("state", state)]);
+                        plan.before.entry(at).or_default().push(call);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Adds them.
 pub(super) fn add(plan: &mut Plan, seen: &[Seen]) {
+    ha(plan, seen);
     let mut first = Vec::new();
     for (id, row) in storages(seen) {
         let keys = row.as_object().into_iter().flatten().filter(|(k, _)| !matches!(k.as_str(), "digest" | "storage"));

@@ -214,6 +214,12 @@ fn lifted(seen: &[Seen], who: &str) -> Vec<Granted> {
 pub(super) fn add(plan: &mut Plan, seen: &[Seen], roles: &BTreeMap<String, String>) {
     let mut made = 0;
     let known = listed(seen);
+    let mut unknown: BTreeSet<&str> = known.iter().flatten().filter_map(|e| e["roleid"].as_str()).collect();
+    unknown.retain(|r| !roles.contains_key(*r) && !r.starts_with("PVE") && !["Administrator", "NoAccess"].contains(r));
+    for role in unknown {
+        // Nothing tells what it is made of.
+        plan.setup.push(Call::new("POST", "/access/roles", &[("roleid", role), ("privs", "VM.Audit,Datastore.Audit")]));
+    }
     for entry in known.iter().flatten() {
         let text = |key: &str| entry[key].as_str().unwrap_or_default();
         let kind = match text("type") {
