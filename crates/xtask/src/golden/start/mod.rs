@@ -5,6 +5,7 @@
 //! What cannot be seen is in the fixtures, by the transcript's name.
 
 mod access;
+mod agents;
 mod fixture;
 mod guests;
 mod objects;
@@ -13,6 +14,9 @@ mod seen;
 mod server;
 mod tasks;
 mod volumes;
+
+#[cfg(test)]
+mod test;
 
 use std::collections::BTreeMap;
 
@@ -61,7 +65,12 @@ pub(crate) fn plan(name: &str, items: &[Value], fresh: Value) -> Result<Plan> {
     let fixture = fixture::of(name)?;
     let mut plan = Plan { state: fresh, ..Plan::default() };
     server::recorded(&mut plan);
-    let guests = guests::found(&mut plan, &seen, &fixture);
+    let mut guests = guests::found(&mut plan, &seen, &fixture);
+    agents::add(&mut plan, &seen, &mut guests);
+    let allocated = volumes::allocated(&seen);
+    for guest in guests.values_mut() {
+        guest.config.retain(|_, v| volumes::volume_of(v).is_none_or(|volid| !allocated.contains(&volid)));
+    }
     volumes::add(&mut plan, &seen, &guests);
     guests::add(&mut plan, &guests);
     access::add(&mut plan, &seen);

@@ -276,6 +276,11 @@ fn of_one(plan: &mut Plan, seen: &[Seen], who: &str, roles: &BTreeMap<String, St
         let more = granted.privs.iter().cloned();
         let privs = now.entry(granted.path.clone()).or_default();
         privs.extend(more);
+        // A role that is listed and has all of these is the likeliest reason.
+        let sets = roles.values().map(|r| r.split(',').map(str::to_owned).collect::<BTreeSet<_>>());
+        if let Some(likely) = sets.filter(|s| s.is_superset(privs)).min_by_key(BTreeSet::len) {
+            privs.extend(likely);
+        }
         let step: Rights = [(granted.path.clone(), privs.clone())].into();
         plan.before.entry(granted.after + 1).or_default().extend(grant(who, &step, roles, made));
     }

@@ -159,6 +159,20 @@ fn made_guest(one: &Seen) -> bool {
         .is_some_and(|r| matches!(r.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), ["qemu" | "lxc"]))
 }
 
+/// Volumes that the transcript itself allocates.
+pub(super) fn allocated(seen: &[Seen]) -> BTreeSet<String> {
+    let made = seen
+        .iter()
+        .filter(|s| s.is("POST") && s.ok())
+        .filter(|s| s.on_node().is_some_and(|r| r.len() == 3 && r[0] == "storage" && r[2] == "content"));
+    made.filter_map(|s| s.data.as_str()).map(str::to_owned).collect()
+}
+
+/// The volume of a drive's text.
+pub(super) fn volume_of(text: &str) -> Option<String> {
+    of_drive(text).map(|(volid, _)| volid)
+}
+
 /// Puts them into the state.
 pub(super) fn add(plan: &mut Plan, seen: &[Seen], guests: &BTreeMap<u32, Guest>) {
     let mut volumes: BTreeMap<String, Value> = BTreeMap::new();
