@@ -6,6 +6,7 @@ use super::*;
 
 const TOKEN: &str = "PVEAPIToken=u@pve!t=<secret>";
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
 fn exchange(method: &str, path: &str, form: Value, status: u16, body: Value) -> Value {
     let reason = body["message"].as_str().unwrap_or("OK").to_owned();
     let cookie = "PVEAuthCookie=PVE:root@pam:<time>::<signature>";
@@ -13,6 +14,7 @@ fn exchange(method: &str, path: &str, form: Value, status: u16, body: Value) -> 
         "response": {"status": status, "reason": reason, "body": body}})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "values are written where they are used")]
 fn get(path: &str, data: Value) -> Value {
     let mut item = exchange("GET", path, Value::Null, 200, json!({"data": data}));
     item["request"].as_object_mut().unwrap().remove("form");
