@@ -10,6 +10,7 @@
 mod budget;
 mod calendar;
 mod calls;
+pub mod capture;
 mod clock;
 mod control;
 mod faults;

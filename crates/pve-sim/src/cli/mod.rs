@@ -1,8 +1,10 @@
 //! The command line.
 
+mod capture;
 mod door;
 mod facts;
 mod fault;
+mod https;
 mod schema;
 mod script;
 mod serve;
@@ -28,6 +30,9 @@ Examples:
                                               exit status 3 at the end if there were more calls
   pve-sim --load dump.json                    the world of `pve-sim state dump` or `pve-sim capture`
 
+From one that lives:
+  pve-sim capture --url https://pve:8006 --token 'me@pve!read=SECRET' --fingerprint AA:.. --to dump.json
+
 With one that runs (its ready file, or --control / PVE_CONTROL_URL, says where):
   pve-sim state dump > dump.json
   pve-sim fault add --method POST --path '*/clone' --nth 2 --then answer_lost
@@ -50,6 +55,8 @@ pub(crate) struct Args {
 enum Command {
     /// List the methods that are simulated
     Schema(schema::Args),
+    /// Dump a Proxmox VE that lives somewhere, for --load; it only reads, and no secret is in the dump
+    Capture(Box<capture::Args>),
     /// Rules that make calls go wrong
     #[command(subcommand)]
     Fault(fault::Command),
@@ -87,6 +94,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         None => return serve::run(args.serve).await,
         Some(Command::Schema(args)) => schema::run(&args)?,
+        Some(Command::Capture(args)) => capture::run(*args).await?,
         Some(Command::Fault(command)) => return fault::run(command).await,
         Some(Command::Script(args)) => script::run(&args)?,
         Some(Command::State(state)) => world::state(state).await?,

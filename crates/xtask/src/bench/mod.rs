@@ -3,13 +3,14 @@
 mod figure;
 mod provision;
 mod quantities;
+mod sim;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Measure oxmox on a simulated Proxmox VE, against the aims.
+/// Measure oxmox on a simulated Proxmox VE, or that itself, against the aims.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -19,6 +20,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Provision(provision::Args),
+    Sim(sim::Args),
 }
 
 /// How figures are printed.
@@ -34,5 +36,6 @@ pub(crate) enum Output {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Provision(args) => provision::run(args),
+        What::Sim(args) => sim::run(args),
     }
 }
