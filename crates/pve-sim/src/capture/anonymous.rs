@@ -35,7 +35,7 @@ pub(super) fn hide(world: &mut World) {
     let mut groups = Words::new("group", world.access.groups.keys());
     let mut tags = Words::new("tag", []);
     let mut users = Words::new("user", []);
-    world.cluster.name = "captured".to_owned();
+    "captured".clone_into(&mut world.cluster.name);
     world.cluster.options.remove("registered-tags");
     for (at, node) in world.nodes.iter_mut().enumerate() {
         node.name = nodes.of(&node.name);
@@ -86,7 +86,8 @@ fn quiet(config: &mut Config, vmid: u32, mac: &str, uuid: &str, tags: &mut Words
         match key.as_str() {
             "name" | "hostname" => *value = format!("guest-{vmid}"),
             "tags" => {
-                let new: Vec<String> = value.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(|t| tags.of(t)).collect();
+                let new: Vec<String> =
+                    value.split([';', ',', ' ']).filter(|t| !t.is_empty()).map(|t| tags.of(t)).collect();
                 *value = new.join(";");
             }
             "smbios1" => *value = format!("uuid={uuid}"),
@@ -151,7 +152,10 @@ mod test {
     fn a_network_card_keeps_its_bridge_and_nothing_else_of_its_own() {
         let text = "name=eth0,hwaddr=BC:24:11:01:02:03,bridge=vmbr0,ip=10.1.2.3/24,gw=10.1.2.1,type=veth";
         assert_eq!(hidden_nic(text, "02:00:00:00:00:01"), "name=eth0,hwaddr=02:00:00:00:00:01,bridge=vmbr0,type=veth");
-        assert_eq!(hidden_nic("virtio=BC:24:11:01:02:03,bridge=a", "02:00:00:00:00:01"), "virtio=02:00:00:00:00:01,bridge=a");
+        assert_eq!(
+            hidden_nic("virtio=BC:24:11:01:02:03,bridge=a", "02:00:00:00:00:01"),
+            "virtio=02:00:00:00:00:01,bridge=a"
+        );
     }
 
     #[test]

@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Readings, guest_path, resources, rows};
 use crate::options::Options;
 use crate::perm::{Entry, Role, Subject, Token, User};
-use crate::state::cluster::HaResource;
 use crate::state::guest::{Config, Guest, GuestKind, Run, Snapshot};
 use crate::state::node::Node;
 use crate::state::pool::Pool;
-use crate::state::storage::{Storage, Volume, Volumes};
+use crate::state::storage::{Storage, Volumes};
 use crate::state::{World, default_world};
 
 /// Keys of a configuration that are secrets, or no configuration.
@@ -29,11 +28,13 @@ pub(super) fn world(readings: &Readings, seed: u64, now: f64) -> anyhow::Result<
     world.access.users.retain(|user, _| user == "root@pam");
     world.access.roles.retain(|_, role| role.special);
     world.access.acl.clear();
-    cluster(&mut world, readings);
-    world.nodes = nodes(readings, now);
+    cluster(&mut world, readings)?;
+    if let Some(model) = world.nodes.first().cloned() {
+        world.nodes = nodes(readings, &model, now);
+    }
     world.storages = rows(readings, "/storage").filter_map(|row| storage(readings, row)).collect();
     world.pools = rows(readings, "/pools").filter_map(|row| pool(readings, row)).collect();
-    volumes(&mut world, readings);
+    volumes(&mut world, readings)?;
     for row in resources(readings, &["qemu", "lxc"]) {
         if let Some(guest) = guest(readings, row, now) {
             world.runs.insert(guest.vmid, guest.runs);
@@ -63,7 +64,7 @@ fn words(list: Option<String>) -> BTreeSet<String> {
     list.split([',', ';', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
-fn cluster(world: &mut World, readings: &Readings) {
+fn cluster(world: &mut World, readings: &Readings) -> anyhow::Result<()> {
     let name = rows(readings, "/cluster/status").find(|r| r["type"] == "cluster").and_then(|r| text(r, "name"));
     world.cluster.name = name.unwrap_or_else(|| "captured".to_owned());
     for key in ["mac_prefix", "keyboard", "language", "max_workers", "registered-tags"] {
@@ -75,12 +76,13 @@ fn cluster(world: &mut World, readings: &Readings) {
         let Some(sid) = text(row, "sid") else { continue };
         let state = text(row, "state").unwrap_or_else(|| "started".to_owned());
         let kept = ["group", "max_restart", "max_relocate", "comment", "failback"];
-        let more = kept.iter().filter_map(|k| Some(((*k).to_owned(), text(row, k)?))).collect();
-        world.cluster.ha.insert(sid, HaResource { state, more, ..HaResource::default() });
+        let more: BTreeMap<_, _> = kept.iter().filter_map(|k| Some(((*k).to_owned(), text(row, k)?))).collect();
+        world.cluster.ha.insert(sid, serde_json::from_value(json!({"state": state, "more": more}))?);
     }
+    Ok(())
 }
 
-fn nodes(readings: &Readings, now: f64) -> Vec<Node> {
+fn nodes(readings: &Readings, model: &Node, now: f64) -> Vec<Node> {
     let mut rows: Vec<&Value> = rows(readings, "/nodes").collect();
     rows.sort_by_key(|r| r["node"].as_str());
     let node = |(at, row): (usize, &&Value)| {
@@ -102,7 +104,7 @@ fn nodes(readings: &Readings, now: f64) -> Vec<Node> {
             fingerprint: String::new(),
             bridges,
             name,
-            ..Node::default()
+            ..model.clone()
         })
     };
     rows.iter().enumerate().filter_map(node).collect()
@@ -112,43 +114,35 @@ fn storage(readings: &Readings, row: &Value) -> Option<(String, Storage)> {
     let (id, kind) = (text(row, "storage")?, text(row, "type")?);
     let total = resources(readings, &["storage"]).filter(|r| r["storage"] == *id).find_map(|r| r["maxdisk"].as_u64());
     let secret = |key: &str| key.contains("password") || key.contains("key") || key == "username";
-    let more = row.as_object().into_iter().flatten().filter(|(k, _)| !STORAGE_FIELDS.contains(&k.as_str()) && !secret(k));
-    let storage = Storage {
-        content: words(text(row, "content")),
-        shared: flag(row, "shared"),
-        path: text(row, "path").unwrap_or_default(),
-        disabled: flag(row, "disable"),
-        nodes: text(row, "nodes").map(|nodes| words(Some(nodes))),
-        total: total.unwrap_or(100 << 30),
-        more: more.filter_map(|(k, _)| Some((k.clone(), text(row, k)?))).collect(),
-        id: id.clone(),
-        kind,
-        ..Storage::default()
-    };
+    let more =
+        row.as_object().into_iter().flatten().filter(|(k, _)| !STORAGE_FIELDS.contains(&k.as_str()) && !secret(k));
+    let more: BTreeMap<&String, String> = more.filter_map(|(k, _)| Some((k, text(row, k)?))).collect();
+    let storage = json!({
+        "id": id, "kind": kind, "content": words(text(row, "content")), "shared": flag(row, "shared"),
+        "path": text(row, "path").unwrap_or_default(), "disabled": flag(row, "disable"),
+        "nodes": text(row, "nodes").map(|nodes| words(Some(nodes))), "total": total.unwrap_or(100 << 30), "more": more,
+    });
+    let storage = serde_json::from_value(storage).ok()?;
     Some((id, storage))
 }
 
-fn volumes(world: &mut World, readings: &Readings) {
+fn volumes(world: &mut World, readings: &Readings) -> anyhow::Result<()> {
     for (path, data) in readings {
         let parts: Vec<&str> = path.split('/').collect();
         let ["", "nodes", node, "storage", storage, "content"] = parts.as_slice() else { continue };
         let shared = world.storages.get(*storage).is_some_and(|s| s.shared);
         for row in data.as_array().into_iter().flatten() {
             let Some((_, name)) = row["volid"].as_str().and_then(|v| v.split_once(':')) else { continue };
-            world.volumes.insert(Volume {
-                storage: (*storage).to_owned(),
-                node: (!shared).then(|| (*node).to_owned()),
-                name: name.to_owned(),
-                content: text(row, "content").unwrap_or_default(),
-                format: text(row, "format").unwrap_or_default(),
-                size: row["size"].as_u64().unwrap_or_default(),
-                ctime: row["ctime"].as_i64().unwrap_or_default(),
-                parent: text(row, "parent"),
-                vmid: row["vmid"].as_u64().and_then(|v| u32::try_from(v).ok()),
-                ..Volume::default()
+            let volume = json!({
+                "storage": storage, "node": (!shared).then_some(node), "name": name, "content": row["content"],
+                "format": text(row, "format").unwrap_or_default(), "size": row["size"].as_u64().unwrap_or_default(),
+                "ctime": row["ctime"].as_i64().unwrap_or_default(), "parent": row["parent"],
+                "vmid": row["vmid"].as_u64(), "notes": row["notes"], "protected": flag(row, "protected"),
             });
+            world.volumes.insert(serde_json::from_value(volume)?);
         }
     }
+    Ok(())
 }
 
 fn config(data: &Value) -> Config {

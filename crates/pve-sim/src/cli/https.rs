@@ -65,7 +65,8 @@ impl Https {
     }
 
     async fn connect(&self) -> anyhow::Result<SendRequest<Empty<Bytes>>> {
-        let stream = TcpStream::connect(&self.authority).await.with_context(|| format!("connect to `{}`", self.authority))?;
+        let stream =
+            TcpStream::connect(&self.authority).await.with_context(|| format!("connect to `{}`", self.authority))?;
         let stream = self.tls.connect(self.name.clone(), stream).await;
         let stream = stream.with_context(|| format!("trust `{}`", self.authority))?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -79,9 +80,15 @@ impl Https {
     /// What is under `data`; an error if the server says no.
     pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<Value> {
         let doing = || format!("GET {path}");
-        let mut sender = match self.sender.take() {
-            Some(mut kept) if kept.ready().await.is_ok() => kept,
-            _ => self.connect().await?,
+        let mut kept = self.sender.take();
+        if let Some(sender) = &mut kept
+            && sender.ready().await.is_err()
+        {
+            kept = None;
+        }
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => self.connect().await?,
         };
         let request = Request::builder()
             .uri(format!("/api2/json{path}"))

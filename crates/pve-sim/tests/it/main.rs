@@ -12,6 +12,7 @@ mod access;
 mod backups;
 mod client;
 mod containers;
+mod command_line;
 mod door;
 mod fault_scripts;
 mod faults;
