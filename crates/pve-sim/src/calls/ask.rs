@@ -42,6 +42,7 @@ pub(crate) fn ask_as(
     let call = Call { schema, method: found.method, who: &who, params, undefined: Vec::new(), file: None };
     match handler(verb, &found.method.path).unwrap()(world, &call) {
         Ok(Done::Now(value) | Done::Total(value, _) | Done::Changes(value, _)) => Ok(value),
+        Ok(Done::Written(text)) => Ok(serde_json::from_str(&text).unwrap()),
         Ok(_) => panic!("not an answer at once"),
         Err(Stop::Fail(fail) | Stop::Retry(_, fail)) => Err(fail),
     }

@@ -73,6 +73,8 @@ impl Call<'_> {
 #[derive(Debug)]
 pub(crate) enum Done {
     Now(Value),
+    /// The value, written as JSON already: what is large.
+    Written(String),
     /// With `total` beside the data.
     Total(Value, usize),
     /// With `changes` beside the data.

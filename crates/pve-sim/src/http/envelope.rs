@@ -1,5 +1,7 @@
 //! Answers: status line with its reason, headers, the envelope of each format.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
@@ -46,7 +48,7 @@ pub(crate) enum Connection {
 }
 
 fn answer(status: u16, reason: &str, body: Option<(&str, String)>, connection: Connection) -> Response<Body> {
-    let text = body.as_ref().map_or(String::new(), |(_, t)| t.clone());
+    let (kind, text) = body.map_or(("", String::new()), |(kind, text)| (kind, text));
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let line: Vec<u8> = reason.lines().next().unwrap_or_default().bytes().filter(|b| *b >= 0x20).collect();
@@ -63,18 +65,31 @@ fn answer(status: u16, reason: &str, body: Option<(&str, String)>, connection: C
     set("pragma", "no-cache");
     set("server", "pve-api-daemon/3.0");
     set("connection", if connection == Connection::Keep { "Keep-Alive" } else { "close" });
-    #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch fit")]
-    let date = jiff::Timestamp::from_second(clock() as i64).unwrap_or_default();
-    let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    if let Ok(date) = HeaderValue::from_str(&date) {
+    if let Some(date) = date() {
         headers.insert("expires", date);
     }
-    if let Some((kind, _)) = body.filter(|(k, _)| !k.is_empty())
+    if !kind.is_empty()
         && let Ok(kind) = HeaderValue::from_str(kind)
     {
         headers.insert("content-type", kind);
     }
     response
+}
+
+/// The time of day as headers have it; written once a second.
+fn date() -> Option<HeaderValue> {
+    thread_local! {
+        static LAST: RefCell<(i64, Option<HeaderValue>)> = const { RefCell::new((0, None)) };
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch fit")]
+    let now = clock() as i64;
+    LAST.with_borrow_mut(|(second, date)| {
+        if *second != now {
+            let written = jiff::Timestamp::from_second(now).unwrap_or_default().strftime("%a, %d %b %Y %H:%M:%S GMT");
+            (*second, *date) = (now, HeaderValue::from_str(&written.to_string()).ok());
+        }
+        date.clone()
+    })
 }
 
 const JSON: &str = "application/json;charset=UTF-8";
@@ -90,6 +105,8 @@ pub(crate) enum Beside {
     Changes(String),
     /// The data is the text of a file with this name.
     File(String),
+    /// The data is this, written as JSON already.
+    Written(String),
 }
 
 /// A good answer.
@@ -102,9 +119,16 @@ pub(crate) fn success(format: Format, data: &Value, beside: Beside, connection: 
         }
         return response;
     }
+    if format == Format::Json && matches!(beside, Beside::Nothing | Beside::Written(_)) {
+        // The usual answer is written without a copy of the data.
+        let data = if let Beside::Written(text) = beside { text } else { data.to_string() };
+        return answer(200, "OK", Some((JSON, format!("{{\"data\":{data}}}"))), connection);
+    }
+    let written = if let Beside::Written(text) = &beside { serde_json::from_str(text).ok() } else { None };
+    let data = written.as_ref().unwrap_or(data);
     let mut body = json!({"data": data});
     match beside {
-        Beside::Nothing | Beside::Total(0) | Beside::File(_) => {}
+        Beside::Nothing | Beside::Total(0) | Beside::File(_) | Beside::Written(_) => {}
         Beside::Total(total) => body["total"] = json!(total),
         Beside::Changes(changes) => body["changes"] = json!(changes),
     }

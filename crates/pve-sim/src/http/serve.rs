@@ -110,7 +110,6 @@ pub(crate) async fn request(
         _ => None,
     };
     record(status, upid, &witness);
-    shared.changed.notify_waiters();
     if let Some(response) = struck::withhold(fired).await? {
         return Ok(response);
     }
@@ -329,14 +328,17 @@ async fn dispatch(
     loop {
         let outcome = {
             let mut world = shared.world();
+            let before = world.changes;
             world.advance(shared.now());
             let outcome = ordered_call(&mut world, handler, &call, &ordered);
+            if *verb != Verb::GET || world.changes != before {
+                shared.changed.notify_waiters();
+            }
             if *verb != Verb::GET {
                 witness.ran = Some((world.now, shared.record().number()));
             }
             outcome
         };
-        shared.changed.notify_waiters();
         match outcome {
             Ok(done) => return finish(shared, done).await,
             Err(Stop::Fail(fail)) => return Err(fail),
@@ -385,6 +387,7 @@ fn node_state(world: &World, node: Option<&str>) -> Result<bool, Fail> {
 async fn finish(shared: &Shared, done: Done) -> Result<(Value, Beside), Fail> {
     match done {
         Done::Now(value) => Ok((value, Beside::Nothing)),
+        Done::Written(text) => Ok((Value::Null, Beside::Written(text))),
         Done::Total(value, total) => Ok((value, Beside::Total(total))),
         Done::Changes(value, changes) => Ok((value, Beside::Changes(changes))),
         Done::File(text, name) => Ok((Value::String(text), Beside::File(name))),

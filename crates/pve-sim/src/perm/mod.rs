@@ -139,6 +139,12 @@ impl Access {
         self.has(pools, &user, path, privilege) && (!self.is_separated(&user, token) || own())
     }
 
+    /// The guests whose numbers entries name; all others outside of pools are alike for any caller.
+    pub(crate) fn named_vms(&self) -> BTreeSet<u32> {
+        let number = |entry: &Entry| entry.path.strip_prefix("/vms/").and_then(|vmid| vmid.parse().ok());
+        self.acl.iter().filter_map(number).collect()
+    }
+
     fn is_separated(&self, user: &Who, token: &str) -> bool {
         self.users.get(&user.0).and_then(|u| u.tokens.get(token)).is_some_and(|t| t.privsep)
     }

@@ -39,6 +39,9 @@ pub(crate) struct Published {
 /// How many seconds the word of a node that is silent counts.
 const SAID: f64 = 300.0;
 
+/// Ended tasks that are remembered at least.
+const TASKS_KEPT: usize = 20_000;
+
 /// Everything there is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct World {
@@ -333,6 +336,17 @@ impl World {
         self.changes += 1;
     }
 
+    /// Forgets the older half of very many ended tasks, as their archive does.
+    fn prune_tasks(&mut self) {
+        if self.tasks.len() < TASKS_KEPT * 2 {
+            return;
+        }
+        let mut orders: Vec<u64> = self.tasks.values().map(|t| t.order).collect();
+        let (_, middle, _) = orders.select_nth_unstable(TASKS_KEPT);
+        let oldest = *middle;
+        self.tasks.retain(|_, task| task.running() || task.order >= oldest);
+    }
+
     /// The round of the statistics daemon.
     pub(crate) fn publish(&mut self) {
         let mut published = BTreeMap::new();
@@ -366,6 +380,7 @@ impl World {
             published.insert(guest.vmid, entry);
         }
         self.published = published;
+        self.prune_tasks();
     }
 
     /// Powers a guest on.

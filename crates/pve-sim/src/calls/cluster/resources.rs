@@ -1,50 +1,116 @@
 //! `/cluster/resources`: everything at a glance, as old as the last round of the statistics daemon.
 
+use std::collections::HashMap;
+
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::calls::node::load::{self, Load};
 use crate::calls::node::nodes;
-use crate::calls::{Call, Outcome, now};
-use crate::perm::{Pools as _, Who};
+use crate::calls::{Call, Done, Outcome};
+use crate::http::fail::Fail;
+use crate::perm::Who;
 use crate::state::World;
 use crate::state::guest::Guest;
 use crate::state::node::Node;
 use crate::state::sdn::is_on;
 
+/// A guest's row; what isn't known is left out.
+#[derive(Debug, Default, Serialize)]
+struct GuestRow<'w> {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    vmid: u32,
+    node: &'w str,
+    status: &'w str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<&'w str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'w str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<&'w str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hastate: Option<&'w str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen<'w>>,
+}
+
+/// What the statistics daemon said.
+#[derive(Debug, Default, Serialize)]
+struct Seen<'w> {
+    name: &'w str,
+    template: u8,
+    uptime: i64,
+    maxcpu: u32,
+    maxmem: u64,
+    maxdisk: u64,
+    cpu: u64,
+    mem: u64,
+    memhost: u64,
+    disk: u64,
+    netin: u64,
+    netout: u64,
+    diskread: u64,
+    diskwrite: u64,
+}
+
+/// The pool of every guest that has one.
+fn pools_of_vms(world: &World) -> HashMap<u32, &str> {
+    world.pools.iter().flat_map(|(id, pool)| pool.vms.iter().map(move |vmid| (*vmid, id.as_str()))).collect()
+}
+
 /// What a guest looks like here; without a published state only its bare bones.
-pub(crate) fn guest_row(world: &World, guest: &Guest) -> Value {
-    let mut row = json!({
-        "id": format!("{}/{}", guest.kind.word(), guest.vmid), "type": guest.kind.word(), "vmid": guest.vmid, "node": guest.node,
-        "status": "unknown",
+fn row<'w>(world: &'w World, guest: &'w Guest, pool: Option<&'w str>) -> GuestRow<'w> {
+    let kind = guest.kind.word();
+    let hastate = if world.cluster.ha.is_empty() && world.cluster.manager.services.is_empty() {
+        None
+    } else {
+        let sid = format!("{}:{}", guest.kind.ha(), guest.vmid);
+        let service = world.cluster.manager.services.get(&sid).map(|s| s.state.as_str());
+        service.or_else(|| world.cluster.ha.get(&sid).filter(|r| !r.unsaid).map(|r| r.state.as_str()))
+    };
+    let published = world.published.get(&guest.vmid).filter(|p| p.node == guest.node);
+    let seen = published.map(|seen| Seen {
+        name: &seen.name,
+        template: u8::from(seen.template),
+        uptime: seen.uptime,
+        maxcpu: seen.cpus,
+        maxmem: seen.memory,
+        maxdisk: seen.disk,
+        ..Seen::default()
     });
-    if let Some(lock) = guest.get("lock") {
-        row["lock"] = json!(lock);
+    GuestRow {
+        id: format!("{kind}/{}", guest.vmid),
+        kind,
+        vmid: guest.vmid,
+        node: &guest.node,
+        status: published.map_or("unknown", |p| &p.status),
+        lock: guest.get("lock"),
+        tags: guest.get("tags"),
+        pool,
+        hastate,
+        seen,
     }
-    if let Some(tags) = guest.get("tags") {
-        row["tags"] = json!(tags);
-    }
-    if let Some(pool) = world.pool_of_vm(&guest.vmid.to_string()) {
-        row["pool"] = json!(pool);
-    }
-    let sid = format!("{}:{}", guest.kind.ha(), guest.vmid);
-    if let Some(service) = world.cluster.manager.services.get(&sid) {
-        row["hastate"] = json!(service.state);
-    } else if let Some(resource) = world.cluster.ha.get(&sid).filter(|r| !r.unsaid) {
-        row["hastate"] = json!(resource.state);
-    }
-    if let Some(seen) = world.published.get(&guest.vmid).filter(|p| p.node == guest.node) {
-        row["name"] = json!(seen.name);
-        row["status"] = json!(seen.status);
-        row["template"] = json!(i32::from(seen.template));
-        row["uptime"] = json!(seen.uptime);
-        row["maxcpu"] = json!(seen.cpus);
-        row["maxmem"] = json!(seen.memory);
-        row["maxdisk"] = json!(seen.disk);
-        for key in ["cpu", "mem", "memhost", "disk", "netin", "netout", "diskread", "diskwrite"] {
-            row[key] = json!(0);
-        }
-    }
-    row
+}
+
+/// The row of one guest.
+pub(crate) fn guest_row(world: &World, guest: &Guest) -> Value {
+    let pool = world.pools.iter().find(|(_, pool)| pool.vms.contains(&guest.vmid)).map(|(id, _)| id.as_str());
+    serde_json::to_value(row(world, guest, pool)).unwrap_or_default()
+}
+
+/// The guests that a caller sees.
+fn guests<'w>(world: &'w World, who: &'w Who) -> impl Iterator<Item = GuestRow<'w>> {
+    let (named, pools) = (world.access.named_vms(), pools_of_vms(world));
+    // Whom nothing names is seen as any other is.
+    let others = world.may(who, "/vms/0", "VM.Audit");
+    world.guests.values().filter_map(move |guest| {
+        let pool = pools.get(&guest.vmid).copied();
+        let special = pool.is_some() || named.contains(&guest.vmid);
+        let seen = if special { world.may(who, &format!("/vms/{}", guest.vmid), "VM.Audit") } else { others };
+        seen.then(|| row(world, guest, pool))
+    })
 }
 
 /// A storage as one node has it.
@@ -111,10 +177,7 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     if wanted.is_none() {
         rows.extend(pools(world, call.who));
     }
-    if any("vm") {
-        let seen = world.guests.values().filter(|g| world.may(call.who, &format!("/vms/{}", g.vmid), "VM.Audit"));
-        rows.extend(seen.map(|g| guest_row(world, g)));
-    }
+    let guests: Vec<GuestRow<'_>> = if any("vm") { guests(world, call.who).collect() } else { Vec::new() };
     if any("node") {
         let loads = load::all(world);
         for node in &world.nodes {
@@ -131,7 +194,21 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     if wanted.is_none() || (any("sdn") && !world.at_least(9, 1)) {
         rows.extend(zones(world, call.who));
     }
-    now(Value::Array(rows))
+    written(&guests, &rows)
+}
+
+/// A list of guests and other rows.
+fn written(guests: &[GuestRow<'_>], rows: &[Value]) -> Outcome {
+    let mut text = String::with_capacity(512 * guests.len() + 256 * rows.len());
+    let write = |of: serde_json::Result<String>| of.map_err(|error| Fail::die(error.to_string()));
+    text.push_str(&write(serde_json::to_string(guests))?);
+    let others = write(serde_json::to_string(rows))?;
+    text.pop();
+    if !guests.is_empty() && !rows.is_empty() {
+        text.push(',');
+    }
+    text.push_str(&others[1..]);
+    Ok(Done::Written(text))
 }
 
 /// A node; in maintenance its HA state says so.

@@ -46,6 +46,7 @@ fn single(world: &mut World, outer: &Call<'_>, one: &Value) -> Result<Value, Fai
         Call { schema: outer.schema, method: found.method, who: outer.who, params, undefined: Vec::new(), file: None };
     match run(world, &call) {
         Ok(Done::Now(value) | Done::Total(value, _) | Done::Changes(value, _)) => Ok(value),
+        Ok(Done::Written(text)) => Ok(serde_json::from_str(&text).unwrap_or_default()),
         Ok(Done::File(text, _)) => Ok(json!(text)),
         Ok(Done::After(_, result)) => *result,
         Ok(Done::Agent(..)) => Err(Fail::die("a guest agent cannot be asked in a batch")),
