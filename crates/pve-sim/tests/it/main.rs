@@ -11,8 +11,8 @@
 mod access;
 mod backups;
 mod client;
-mod containers;
 mod command_line;
+mod containers;
 mod door;
 mod fault_scripts;
 mod faults;
