@@ -76,6 +76,7 @@ pub(crate) fn clone(world: &mut World, call: &Call<'_>) -> Outcome {
     let mut guest = Guest::new(newid, node, config);
     guest.kind = GuestKind::Lxc;
     world.guests.insert(newid, guest);
+    world.copy_firewall(vmid, newid);
     if let Some(source) = world.guests.get_mut(&vmid) {
         source.config.insert("lock".to_owned(), "disk".to_owned());
     }
