@@ -84,6 +84,7 @@ impl Sim {
             tokio::spawn(listener::run(api, acceptor, Arc::clone(&shared), stop.clone())),
             tokio::spawn(control::run(door, Arc::clone(&shared), stop.clone())),
             tokio::spawn(clockwork(Arc::clone(&shared), stop.clone())),
+            tokio::spawn(keeper(Arc::clone(&shared), stop.clone())),
         ];
         Ok(Running {
             url,
@@ -106,13 +107,31 @@ impl Origin {
         let options = &self.options;
         let Some(state) = &options.state else { return Ok(default_world::build(options, self.now, &self.fingerprint)) };
         let mut world = World::deserialize(state).context("read the state to start from")?;
-        world.contents = Contents::new(options.backing.clone());
+        world.keep_in(Contents::new(options.backing.clone()));
         for node in &mut world.nodes {
             // Clients compare it with the certificate that they see.
             self.fingerprint.clone_into(&mut node.fingerprint);
         }
         world.reindex();
         Ok(world)
+    }
+}
+
+/// Copies what is in volumes, where volumes have files, while the world goes on.
+async fn keeper(shared: Arc<Shared>, stop: CancellationToken) {
+    loop {
+        let contents = shared.world().contents.clone();
+        let mut changed = std::pin::pin!(shared.changed.notified());
+        changed.as_mut().enable();
+        let worked = tokio::task::spawn_blocking(move || contents.work()).await.unwrap_or(false);
+        if worked {
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed => {}
+            () = crate::shared::pause(Duration::from_secs(1)) => {}
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod clock;
 mod faults;
+mod fixtures;
 mod guests;
 mod replay;
 mod world;
@@ -54,6 +55,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/sim/nodes/{node}/maintenance/{word}", post(world::maintenance))
         .route("/sim/quorum/{word}", post(world::quorum))
         .route("/sim/tick", post(world::tick))
+        .route("/sim/fixtures", get(fixtures::get).put(fixtures::set))
+        .route("/sim/storages/{id}", post(fixtures::storage))
         .route("/sim/tasks/{upid}/step", post(world::step))
         .route("/sim/tasks/{upid}/finish", post(world::finish))
         .route("/sim/faults", get(faults::list).post(faults::add).delete(faults::clear))

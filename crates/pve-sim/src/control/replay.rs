@@ -64,7 +64,7 @@ pub(super) async fn replay(State(shared): Door, Json(body): Json<Value>) -> Resp
     let mut entries: Vec<&Value> = trace.iter().filter(|e| e["at"].is_f64() || e["at"].is_u64()).collect();
     entries.sort_by_key(|e| e["number"].as_u64());
     let mut world = shared.world();
-    again.contents = std::mem::take(&mut world.contents);
+    again.keep_in(world.contents.clone());
     again.hook = std::mem::take(&mut world.hook);
     *world = again;
     let mut differences = Vec::new();

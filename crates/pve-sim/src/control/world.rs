@@ -33,7 +33,7 @@ pub(super) async fn load(State(shared): Door, Json(body): Json<Value>) -> Respon
     };
     let mut world = shared.world();
     let old = std::mem::replace(&mut *world, loaded);
-    world.contents = old.contents;
+    world.keep_in(old.contents);
     world.hook = old.hook;
     shared.record().starts_from(body);
     // Time goes on where it was when the state was saved.

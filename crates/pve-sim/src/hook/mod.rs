@@ -78,9 +78,15 @@ fn card(key: &str, text: &str) -> Value {
 
 fn drive(world: &World, node: &str, key: &str, text: &str) -> Value {
     let volid = file_of(text);
-    let size = world.volumes.find(volid, node).map_or(0, |v| v.size);
+    let volume = world.volumes.find(volid, node);
+    let size = volume.map_or(0, |v| v.size);
     let media = if is_cdrom(text) { "cdrom" } else { "disk" };
-    json!({"key": key, "volid": volid, "media": media, "size": size, "serial": option_of(text, "serial")})
+    let mut drive =
+        json!({"key": key, "volid": volid, "media": media, "size": size, "serial": option_of(text, "serial")});
+    if let Some(file) = volume.and_then(|v| world.contents.file(v)) {
+        drive["file"] = json!(file);
+    }
+    drive
 }
 
 /// A running guest as the hook speaks of it.

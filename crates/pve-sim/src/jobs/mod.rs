@@ -64,6 +64,8 @@ pub(crate) enum Job {
         volid: String,
     },
     CopyVolume(volume::Copy),
+    /// Nothing more than waiting for so many copies of contents.
+    Settle,
     Fetch(volume::Fetch),
     Pull(volume::Pull),
     Snapshot(snapshot::Snapshot),
@@ -170,7 +172,9 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                     }
                     Next::Done
                 }
-                Job::Create(_) | Job::Clone(_) | Job::Locked(_) | Job::Lxc(_) | Job::Backup(_) => Next::Done,
+                Job::Create(_) | Job::Clone(_) | Job::Locked(_) | Job::Lxc(_) | Job::Backup(_) | Job::Settle => {
+                    Next::Done
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::World;
 use crate::state::guest;
+use crate::state::storage::alloc::Keeping;
 
 /// Work on a snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +43,7 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
             };
             guest.snapshots.insert(name.clone(), kept);
             guest.parent = Some(name.clone());
+            world.snapshot_contents(*vmid, name, Keeping::Keep);
         }
         Snapshot::Delete { vmid, name } => {
             let guest = world.guests.get_mut(vmid).ok_or_else(|| format!("VM {vmid} vanished"))?;
@@ -55,6 +57,7 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
             if guest.parent.as_deref() == Some(name) {
                 guest.parent = gone.parent;
             }
+            world.snapshot_contents(*vmid, name, Keeping::Forget);
         }
         Snapshot::Rollback { vmid, name, start } => {
             let guest = world.guests.get(vmid).ok_or_else(|| format!("VM {vmid} vanished"))?;
@@ -70,6 +73,7 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
                 guest.pending.clear();
                 guest.parent = Some(name.clone());
             }
+            world.snapshot_contents(*vmid, name, Keeping::BringBack);
             if *start || kept.vmstate {
                 world.power_on(*vmid);
             }

@@ -184,9 +184,10 @@ pub(crate) fn copy(world: &mut World, copy: &Copy) -> Result<(), String> {
         vmid,
         parent: None,
         ctime: world.seconds(),
-        ..volume
+        ..volume.clone()
     };
-    world.volumes.insert(copy);
+    world.volumes.insert(copy.clone());
+    world.contents.copy(&volume, &copy);
     Ok(())
 }
 

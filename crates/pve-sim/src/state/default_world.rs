@@ -9,7 +9,7 @@ use super::guest::{Config, Guest};
 use super::node::Node;
 use super::orders::Orders;
 use super::pool::Pool;
-use super::storage::{Storage, Volume, Volumes};
+use super::storage::{Storage, Volumes, feature, stock};
 use super::task::Pace;
 use super::trouble::Trouble;
 use super::world::World;
@@ -63,7 +63,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         boots: super::guest::System::default(),
         cluster: Cluster { name: cluster_name(options.cluster), secret, ..Cluster::default() },
         nodes: (1..=options.nodes.max(1)).map(|n| node(n, options.cluster, now, fingerprint)).collect(),
-        storages: storages(&options.storages),
+        storages: stock::storages(&options.storages),
         volumes: Volumes::default(),
         guests: BTreeMap::new(),
         pools: BTreeMap::new(),
@@ -78,12 +78,13 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         sdn: super::sdn::Sdn::default(),
         backup: super::backup::Backup::default(),
         fixtures: super::fixtures::Fixtures::default(),
-        contents: Contents::new(options.backing.clone()),
+        contents: Contents::default(),
         hook: crate::hook::Hook::default(),
         orders: Orders::default(),
         trouble: Trouble::default(),
         changes: 0,
     };
+    world.keep_in(Contents::new(options.backing.clone()));
     template(&mut world);
     access(&mut world);
     world.fit_roles();
@@ -133,45 +134,31 @@ fn address(id: u32, cluster: u32) -> String {
     format!("198.18.{}.{}", (cluster % 16) * 16 + id / 250, 1 + id % 250)
 }
 
-fn storages(_kinds: &[String]) -> BTreeMap<String, Storage> {
-    let local = Storage {
-        id: "local".to_owned(),
-        kind: "dir".to_owned(),
-        content: words(&["iso", "vztmpl", "backup", "snippets", "import", "images"]),
-        shared: false,
-        path: "/var/lib/vz".to_owned(),
-        disabled: false,
-        nodes: None,
-        total: 500 << 30,
-        ..Storage::default()
-    };
-    let more = [("server", "192.0.2.2"), ("export", "/export/shared")];
-    let shared = Storage {
-        id: "shared".to_owned(),
-        kind: "nfs".to_owned(),
-        content: words(&["images", "iso", "import"]),
-        shared: true,
-        path: "/mnt/pve/shared".to_owned(),
-        total: 4 << 40,
-        more: more.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        ..local.clone()
-    };
-    [local, shared].into_iter().map(|s| (s.id.clone(), s)).collect()
+/// Where the template is: on a storage that all nodes see, if there is one that can hold it.
+fn home(world: &World) -> String {
+    let holds = |s: &&Storage| s.content.contains("images") && feature(s, "clone", &stem(s), false);
+    let shared = world.storages.values().filter(holds).find(|s| s.shared);
+    let any = || world.storages.values().filter(holds).find(|s| s.id != "local");
+    shared.or_else(any).map_or_else(|| "local".to_owned(), |s| s.id.clone())
+}
+
+/// The template's disk on a storage.
+fn stem(storage: &Storage) -> String {
+    let disk = format!("base-{TEMPLATE}-disk-0");
+    if storage.kind().files() { format!("{TEMPLATE}/{disk}.{}", disk_format(storage)) } else { disk }
+}
+
+fn disk_format(storage: &Storage) -> &'static str {
+    if storage.kind().formats.contains(&"qcow2") { "qcow2" } else { "raw" }
 }
 
 fn template(world: &mut World) {
-    let name = format!("{TEMPLATE}/base-{TEMPLATE}-disk-0.qcow2");
-    world.volumes.insert(Volume {
-        storage: "shared".to_owned(),
-        node: None,
-        name: name.clone(),
-        content: "images".to_owned(),
-        format: "qcow2".to_owned(),
-        size: 8 << 30,
-        ctime: world.seconds(),
-        vmid: Some(TEMPLATE),
-        ..Volume::default()
-    });
+    let node = world.nodes.first().map_or_else(String::new, |n| n.name.clone());
+    let home = home(world);
+    let place = world.storages.get(&home).map(|s| (stem(s), disk_format(s)));
+    let (name, format) = place.unwrap_or_default();
+    let volume = world.image(&home, &node, &name, format, 8 << 30, TEMPLATE);
+    world.volumes.insert(volume);
     let mac = world.mac();
     let (uuid, generation) = (world.chance.uuid(), world.chance.uuid());
     let ctime = world.seconds();
@@ -182,7 +169,7 @@ fn template(world: &mut World) {
         ("cores", "2".to_owned()),
         ("ostype", "l26".to_owned()),
         ("scsihw", "virtio-scsi-pci".to_owned()),
-        ("scsi0", format!("shared:{name},size=8G")),
+        ("scsi0", format!("{home}:{name},size=8G")),
         ("net0", format!("virtio={mac},bridge=vmbr0")),
         ("agent", "1".to_owned()),
         ("serial0", "socket".to_owned()),
@@ -195,9 +182,8 @@ fn template(world: &mut World) {
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v))
     .collect();
-    let node = world.nodes.first().map_or_else(String::new, |n| n.name.clone());
     world.guests.insert(TEMPLATE, Guest::new(TEMPLATE, &node, config));
-    let pool = Pool { comment: None, vms: BTreeSet::from([TEMPLATE]), storages: words(&["shared"]) };
+    let pool = Pool { comment: None, vms: BTreeSet::from([TEMPLATE]), storages: BTreeSet::from([home]) };
     world.pools.insert("kubernetes".to_owned(), pool);
 }
 
@@ -215,10 +201,16 @@ fn access(world: &mut World) {
     };
     world.access.users.insert("capi@pve".to_owned(), capi);
     world.access.roles.insert("OxmoxCapi".to_owned(), Role { privs: words(CAPI), special: false });
-    for path in ["/vms", "/pool/kubernetes", "/storage/shared", "/sdn/zones/localnetwork", "/nodes"] {
+    let storages = world.storages.keys().filter(|id| *id != "local").map(|id| format!("/storage/{id}"));
+    let paths: Vec<String> = ["/vms", "/pool/kubernetes", "/sdn/zones/localnetwork", "/nodes"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(storages)
+        .collect();
+    for path in paths {
         for (subject, ugid) in [(Subject::User, "capi@pve"), (Subject::Token, "capi@pve!oxmox")] {
             world.access.acl.push(Entry {
-                path: path.to_owned(),
+                path: path.clone(),
                 subject,
                 ugid: ugid.to_owned(),
                 roleid: "OxmoxCapi".to_owned(),

@@ -302,6 +302,12 @@ impl World {
         self.orders = orders;
         let next = jobs::step(self, upid, job);
         self.orders = Orders::default();
+        // A task has not ended well before the bytes that it copied are there.
+        let orders = self.contents.issued();
+        let next = match next {
+            Next::Done if !self.contents.settled(orders) => Next::Again(Box::new(Job::Settle), 0.02),
+            other => other,
+        };
         match next {
             Next::Again(job, seconds) => {
                 // Never due at once again, or a waiting job would spin.

@@ -27,5 +27,6 @@ mod python;
 mod quickstart;
 mod refusals;
 mod sdn;
+mod storage;
 mod unconnected;
 mod wire;

@@ -138,6 +138,7 @@ fn transfer(world: &mut World, upid: &str, work: &Migrate) -> Result<(), String>
             world.volumes.remove(&copy.volid(), &work.target);
             copy.name.clone_from(&volume.name);
             world.volumes.insert(copy.clone());
+            world.contents.copy(&volume, &copy);
         }
         say(world, upid, &format!("volume '{volid}' is '{}' on the target", copy.volid()));
         world.volumes.remove(&volid, &work.node);

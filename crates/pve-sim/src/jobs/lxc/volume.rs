@@ -42,12 +42,13 @@ pub(crate) struct Reassign {
 }
 
 pub(crate) fn resize(world: &mut World, upid: &str, work: &Resize) -> Result<(), String> {
-    let Some(mut volume) = world.volumes.remove(&work.volid, &work.node) else {
+    let Some(mut changing) = world.volumes.find_mut(&work.volid, &work.node) else {
         return Err(format!("volume '{}' does not exist", work.volid));
     };
-    let before = volume.size;
-    volume.size = work.size;
-    world.volumes.insert(volume.clone());
+    let before = changing.size;
+    changing.size = work.size;
+    let volume = changing.clone();
+    drop(changing);
     let running = world.guests.get(&work.vmid).is_some_and(crate::state::guest::Guest::running);
     if volume.format == "raw" && !running {
         let file = world.storages.get(&volume.storage).map_or_else(String::new, |s| s.file(&volume.name));
@@ -118,13 +119,14 @@ pub(crate) fn reassign(world: &mut World, upid: &str, work: &Reassign) -> Result
         return Err(format!("volume '{}' for container '{}' does not exist", work.key, work.vmid));
     };
     world.log(upid, format!("moving volume '{}' from container '{}' to '{}'", work.key, work.vmid, work.target));
-    let Some(mut volume) = world.volumes.remove(&work.volid, &work.node) else {
+    let name = disk::free_name(world, &storage, &work.node, work.target)?.0;
+    let Some(mut volume) = world.volumes.find_mut(&work.volid, &work.node) else {
         return Err(format!("volume '{}' does not exist", work.volid));
     };
-    volume.name = disk::free_name(world, &storage, &work.node, work.target)?.0;
+    volume.name = name;
     volume.vmid = Some(work.target);
     let fresh = volume.volid();
-    world.volumes.insert(volume);
+    drop(volume);
     if let Some(guest) = world.guests.get_mut(&work.vmid) {
         guest.config.remove(&work.key);
     }

@@ -7,6 +7,7 @@ use super::name::{self, Name};
 use super::{Storage, Volume};
 use crate::http::fail::Fail;
 use crate::state::World;
+use crate::state::contents::Contents;
 
 /// A guest has so many volumes on one storage at most.
 const MOST: u32 = 1024;
@@ -21,6 +22,14 @@ pub(crate) struct Ask<'a> {
     /// None for the first free number.
     pub(crate) name: Option<&'a str>,
     pub(crate) bytes: u64,
+}
+
+/// What happens to the contents of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    Keep,
+    BringBack,
+    Forget,
 }
 
 impl World {
@@ -144,6 +153,23 @@ impl World {
         }
     }
 
+    /// Bytes are kept there from now on, those of volumes too.
+    pub(crate) fn keep_in(&mut self, contents: Contents) {
+        self.volumes.keep_in(contents.clone());
+        self.contents = contents;
+    }
+
+    /// What is in a guest's disks is kept under the name of a snapshot, brought back from it, or forgotten with it.
+    pub(crate) fn snapshot_contents(&self, vmid: u32, snapshot: &str, what: Keeping) {
+        for volume in self.volumes.of(vmid).filter(|v| v.is_disk()) {
+            match what {
+                Keeping::Keep => self.contents.keep(volume, snapshot),
+                Keeping::BringBack => self.contents.bring_back(volume, snapshot),
+                Keeping::Forget => self.contents.drop_kept(volume, snapshot),
+            }
+        }
+    }
+
     /// Frees a volume; what the log of the task is told.
     pub(crate) fn free(&mut self, volid: &str, node: &str) -> Result<Vec<String>, String> {
         let (id, name) = volid.split_once(':').ok_or_else(|| format!("unable to parse volume ID '{volid}'"))?;
@@ -186,9 +212,7 @@ impl World {
 
     /// Takes a volume away, whatever hangs on it.
     pub(crate) fn drop_volume(&mut self, volid: &str, node: &str) -> Option<Volume> {
-        let volume = self.volumes.remove(volid, node)?;
-        self.contents.remove(&volume);
-        Some(volume)
+        self.volumes.remove(volid, node)
     }
 
     /// A linked clone of a base, or of a snapshot where that can be.
@@ -223,6 +247,7 @@ impl World {
         let parent = name.contains(last).then(|| base.name.clone());
         let volume = Volume { parent, ..self.image(&base.storage, node, &name, format, base.size, vmid) };
         self.volumes.insert(volume.clone());
+        self.contents.copy(&base, &volume);
         Ok(volume)
     }
 

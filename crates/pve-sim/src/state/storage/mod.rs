@@ -7,6 +7,7 @@ pub(crate) mod alloc;
 pub(crate) mod kind;
 pub(crate) mod name;
 pub(crate) mod space;
+pub(crate) mod stock;
 mod volume;
 mod volumes;
 

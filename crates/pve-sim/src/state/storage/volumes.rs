@@ -8,6 +8,7 @@ use std::ops::{Deref, DerefMut};
 use serde::{Deserialize, Serialize};
 
 use super::volume::Volume;
+use crate::state::contents::Contents;
 
 /// Bytes taken on one storage by what lies there, in both ways of counting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) struct Volumes {
     clones: BTreeMap<String, BTreeMap<String, BTreeSet<u64>>>,
     /// Storage, then node (empty for shared ones).
     sums: BTreeMap<String, BTreeMap<String, Sum>>,
+    /// Where their bytes are; they come and go with them.
+    contents: Contents,
 }
 
 impl From<Vec<Volume>> for Volumes {
@@ -52,6 +55,11 @@ fn seen_from(volume: &Volume, node: &str) -> bool {
 }
 
 impl Volumes {
+    /// From now on bytes are kept there.
+    pub(crate) fn keep_in(&mut self, contents: Contents) {
+        self.contents = contents;
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Volume> {
         self.all.values()
     }
@@ -81,7 +89,7 @@ impl Volumes {
     pub(crate) fn find_mut(&mut self, volid: &str, node: &str) -> Option<Changing<'_>> {
         let id = self.id(volid, node)?;
         let volume = self.take(id)?;
-        Some(Changing { volumes: self, id, volume })
+        Some(Changing { volumes: self, id, before: volume.clone(), volume })
     }
 
     /// Puts a volume in place of one of the same name.
@@ -96,12 +104,15 @@ impl Volumes {
         }
         let id = self.next;
         self.next += 1;
+        self.contents.made(&volume);
         self.put(id, volume);
     }
 
     pub(crate) fn remove(&mut self, volid: &str, node: &str) -> Option<Volume> {
         let id = self.id(volid, node)?;
-        self.take(id)
+        let gone = self.take(id)?;
+        self.contents.remove(&gone);
+        Some(gone)
     }
 
     fn put(&mut self, id: u64, volume: Volume) {
@@ -177,6 +188,7 @@ impl Volumes {
 pub(crate) struct Changing<'a> {
     volumes: &'a mut Volumes,
     id: u64,
+    before: Volume,
     volume: Volume,
 }
 
@@ -197,6 +209,7 @@ impl DerefMut for Changing<'_> {
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
         let volume = std::mem::take(&mut self.volume);
+        self.volumes.contents.changed(&self.before, &volume);
         self.volumes.put(self.id, volume);
     }
 }
