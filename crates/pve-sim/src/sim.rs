@@ -119,6 +119,9 @@ impl Origin {
 
 /// Copies what is in volumes, where volumes have files, while the world goes on.
 async fn keeper(shared: Arc<Shared>, stop: CancellationToken) {
+    if !shared.world().contents.has_files() {
+        return;
+    }
     loop {
         let contents = shared.world().contents.clone();
         let mut changed = std::pin::pin!(shared.changed.notified());

@@ -74,6 +74,10 @@ impl Contents {
         self.dir.as_ref().map(|dir| dir.join(key(volume)))
     }
 
+    pub(crate) fn has_files(&self) -> bool {
+        self.dir.is_some()
+    }
+
     pub(crate) fn put(&self, volume: &Volume, bytes: Bytes) -> io::Result<()> {
         let Some(file) = self.file(volume) else {
             self.inner().memory.insert(key(volume), bytes);
