@@ -17,6 +17,8 @@ pub(crate) mod rights;
 pub(crate) mod rrd;
 pub(crate) mod snapshots;
 pub(crate) mod status;
+#[cfg(test)]
+mod test;
 pub(crate) mod values;
 pub(crate) mod vms;
 
