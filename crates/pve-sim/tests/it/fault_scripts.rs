@@ -124,7 +124,6 @@ async fn parallel_clones_do_not_get_the_lock() {
 }
 
 #[tokio::test]
-#[ignore = "what QEMU has is not kept apart from the configuration yet"]
 async fn a_disk_is_accepted_and_not_plugged() {
     run("hotplug-fails").await;
 }

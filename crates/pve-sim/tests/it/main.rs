@@ -26,6 +26,7 @@ mod model;
 mod python;
 mod quickstart;
 mod refusals;
+mod same;
 mod sdn;
 mod storage;
 mod unconnected;

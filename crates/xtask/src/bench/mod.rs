@@ -3,6 +3,7 @@
 mod figure;
 mod provision;
 mod quantities;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Provision(provision::Args),
+    Sim(sim::Args),
 }
 
 /// How figures are printed.
@@ -34,5 +36,6 @@ pub(crate) enum Output {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Provision(args) => provision::run(args),
+        What::Sim(args) => sim::run(args),
     }
 }

@@ -49,7 +49,7 @@ async fn first_line(command: &mut Command) -> Result<(Child, String, Duration)> 
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("start `{:?}`", command.as_std().get_program()))?;
+        .with_context(|| format!("start `{}`", command.as_std().get_program().display()))?;
     let out = child.stdout.take().context("read the child's words")?;
     let mut lines = BufReader::new(out).lines();
     let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.context("wait for the server")??;
