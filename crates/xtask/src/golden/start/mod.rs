@@ -13,6 +13,7 @@ mod rights;
 mod seen;
 mod server;
 mod tasks;
+mod unseen;
 mod volumes;
 
 #[cfg(test)]
@@ -73,6 +74,7 @@ pub(crate) fn plan(name: &str, items: &[Value], fresh: Value) -> Result<Plan> {
     }
     volumes::add(&mut plan, &seen, &guests);
     guests::add(&mut plan, &guests);
+    unseen::add(&mut plan, &seen, &guests);
     access::add(&mut plan, &seen);
     objects::add(&mut plan, &seen);
     tasks::add(&mut plan, &seen);

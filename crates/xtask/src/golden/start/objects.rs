@@ -112,6 +112,7 @@ pub(super) fn add(plan: &mut Plan, seen: &[Seen]) {
         call.form.extend(keys.map(|(k, v)| (k.clone(), text(v))));
         first.push(call);
     }
+    let hinted = super::rights::members(seen);
     for (pool, row) in pools(seen) {
         let comment = row["comment"].as_str().unwrap_or_default();
         let mut form = vec![("poolid", pool.as_str())];
@@ -121,6 +122,9 @@ pub(super) fn add(plan: &mut Plan, seen: &[Seen]) {
         first.push(Call::new("POST", "/pools", &form));
         let members = row["members"].as_array().into_iter().flatten();
         let vms: Vec<String> = members.clone().filter_map(|m| m["vmid"].as_i64()).map(|v| v.to_string()).collect();
+        let there = |v: &String| plan.state["guests"][v.as_str()].is_object() && !vms.contains(v);
+        let told: Vec<String> = hinted.get(&pool).into_iter().flatten().filter(|v| there(v)).cloned().collect();
+        let vms = [vms, told].concat();
         let stores: Vec<&str> =
             members.filter(|m| m["type"] == "storage").filter_map(|m| m["storage"].as_str()).collect();
         for (key, list) in [("vms", vms.join(",")), ("storage", stores.join(","))] {

@@ -43,17 +43,55 @@ fn minimal(all: &Rights) -> Rights {
     all.iter().filter(|(path, privs)| above(path) != Some(*privs)).map(|(p, v)| (p.clone(), v.clone())).collect()
 }
 
+/// The pool that a guest's rights come from: it was made there, or has what the pool has and no more.
+fn home(path: &str, seen: &[Seen]) -> Option<String> {
+    let vmid = path.strip_prefix("/vms/")?;
+    let made = seen.iter().filter(|s| s.is("POST") && s.ok()).find_map(|s| {
+        (s.form.get("vmid").or(s.form.get("newid")).map(String::as_str) == Some(vmid)).then(|| s.form.get("pool"))?
+    });
+    let by_privs = || members(seen).into_iter().find(|(_, v)| v.contains(vmid)).map(|(pool, _)| pool);
+    made.cloned().or_else(by_privs).map(|pool| format!("/pool/{pool}"))
+}
+
+/// Pools and those of their members that what callers are told of their own rights gives away: the same privileges as
+/// on the pool, none of them handed down.
+pub(super) fn members(seen: &[Seen]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for one in seen.iter().filter(|s| s.is("GET") && s.path == ["access", "permissions"] && s.ok()) {
+        let all: Vec<(&String, &serde_json::Map<String, Value>)> =
+            one.data.as_object().into_iter().flatten().filter_map(|(p, v)| Some((p, v.as_object()?))).collect();
+        for (path, privs) in &all {
+            let Some(vmid) = path.strip_prefix("/vms/").filter(|_| privs.values().all(|v| v == 0)) else { continue };
+            let same = |m: &serde_json::Map<String, Value>| m.len() == privs.len() && m.keys().all(|k| privs.contains_key(k));
+            let mut pools = all.iter().filter_map(|(p, m)| p.strip_prefix("/pool/").filter(|_| same(m)));
+            if let (Some(pool), None) = (pools.next(), pools.next()) {
+                out.entry(pool.to_owned()).or_default().insert(vmid.to_owned());
+            }
+        }
+    }
+    out
+}
+
 /// Members that have their rights from a pool need none of their own.
 fn without_members(rights: Rights, seen: &[Seen]) -> Rights {
     let pooled: Vec<BTreeSet<String>> =
         rights.iter().filter(|(p, _)| p.starts_with("/pool/")).map(|(_, v)| v.clone()).collect();
-    let made_in_pool = |path: &str| {
-        let vmid = path.strip_prefix("/vms/");
-        seen.iter().any(|s| {
-            s.form.contains_key("pool") && s.form.get("vmid").or(s.form.get("newid")).map(String::as_str) == vmid
-        })
+    rights.into_iter().filter(|(p, v)| !(home(p, seen).is_some() && pooled.contains(v))).collect()
+}
+
+/// What a call that was let through needs beyond what all calls to a guest need: one of these on it.
+fn needs(one: &Seen) -> Option<(String, &'static [&'static str])> {
+    let (_, vmid, below) = one.guest().filter(|_| one.ok() && !one.is("GET"))?;
+    let below: Vec<&str> = below.iter().map(String::as_str).collect();
+    let privs: &[&str] = match below.as_slice() {
+        ["snapshot", _, "rollback"] => &["VM.Snapshot", "VM.Snapshot.Rollback"],
+        ["snapshot", ..] => &["VM.Snapshot"],
+        ["clone"] => &["VM.Clone"],
+        ["status", _] => &["VM.PowerMgmt"],
+        ["migrate"] => &["VM.Migrate"],
+        _ => return None,
     };
-    rights.into_iter().filter(|(p, v)| !(made_in_pool(p) && pooled.contains(v))).collect()
+    Some((format!("/vms/{vmid}"), privs))
 }
 
 /// What the first list of all entries shows that the transcript had not made by then; nothing if there is no list.
@@ -244,6 +282,12 @@ pub(super) fn add(plan: &mut Plan, seen: &[Seen], roles: &BTreeMap<String, Strin
     }
 }
 
+/// The path and those above it.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    let starts = path.match_indices('/').map(|(at, _)| at).skip(1).map(move |at| &path[..at]);
+    starts.chain([path, "/"])
+}
+
 fn of_one(plan: &mut Plan, seen: &[Seen], who: &str, roles: &BTreeMap<String, String>, made: &mut usize) {
     let changes = lifted(seen, who);
     let first = changes.iter().map(|g| g.after + 1).min().unwrap_or(usize::MAX);
@@ -252,10 +296,12 @@ fn of_one(plan: &mut Plan, seen: &[Seen], who: &str, roles: &BTreeMap<String, St
         let mut rights = Rights::new();
         for one in seen.iter().filter(|s| s.who == who) {
             for (path, prefix) in evident(one) {
+                let path = home(&path, seen).unwrap_or(path);
                 rights.entry(path).or_default().extend(family(prefix));
             }
         }
         for (path, missing) in seen.iter().filter(|s| s.who == who).filter_map(refusal) {
+            let path = home(&path, seen).unwrap_or(path);
             if let Some(privs) = rights.get_mut(&path) {
                 privs.retain(|p| !missing.contains(p));
             }
@@ -274,14 +320,27 @@ fn of_one(plan: &mut Plan, seen: &[Seen], who: &str, roles: &BTreeMap<String, St
     let mut now = rights;
     for granted in changes.iter().filter(|g| g.after + 1 > first || at < first) {
         let more = granted.privs.iter().cloned();
-        let privs = now.entry(granted.path.clone()).or_default();
+        let path = home(&granted.path, seen).unwrap_or_else(|| granted.path.clone());
+        let privs = now.entry(path.clone()).or_default();
         privs.extend(more);
         // A role that is listed and has all of these is the likeliest reason.
         let sets = roles.values().map(|r| r.split(',').map(str::to_owned).collect::<BTreeSet<_>>());
         if let Some(likely) = sets.filter(|s| s.is_superset(privs)).min_by_key(BTreeSet::len) {
             privs.extend(likely);
         }
-        let step: Rights = [(granted.path.clone(), privs.clone())].into();
+        let step: Rights = [(path, privs.clone())].into();
         plan.before.entry(granted.after + 1).or_default().extend(grant(who, &step, roles, made));
+    }
+    for (at, one) in seen.iter().enumerate().filter(|(_, s)| s.who == who) {
+        let Some((path, any)) = needs(one) else { continue };
+        let own = |now: &Rights, path: &str| now.get(path).is_some_and(|p| any.iter().any(|a| p.contains(*a)));
+        let from = home(&path, seen).unwrap_or_else(|| path.clone());
+        if above(&path).chain([from.as_str()]).any(|p| own(&now, p)) {
+            continue;
+        }
+        let privs = now.entry(from.clone()).or_default();
+        privs.insert(any[0].to_owned());
+        let step: Rights = [(from, privs.clone())].into();
+        plan.before.entry(at).or_default().extend(grant(who, &step, roles, made));
     }
 }

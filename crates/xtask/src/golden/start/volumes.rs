@@ -34,7 +34,7 @@ fn of_drive(text: &str) -> Option<(String, u64)> {
     (plain && name.contains('/') && !storage.starts_with("order")).then(|| (volid.to_owned(), size))
 }
 
-fn is_disk(key: &str) -> bool {
+pub(super) fn is_disk(key: &str) -> bool {
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
     let stems = ["scsi", "ide", "sata", "virtio", "efidisk", "tpmstate", "unused", "mp"];
     key == "rootfs" || stem.len() < key.len() && stems.contains(&stem)
@@ -58,7 +58,7 @@ fn format_of(name: &str) -> String {
     if content_of(name) == "backup" { tail(2) } else { tail(1) }
 }
 
-fn owner(name: &str) -> Option<u32> {
+pub(super) fn owner(name: &str) -> Option<u32> {
     let file = name.rsplit('/').next()?;
     let mut parts = file.split('-');
     match parts.next()? {
@@ -143,7 +143,8 @@ fn used(seen: &[Seen]) -> Vec<String> {
             }
         }
     }
-    out.retain(|volid| !sent.contains(volid));
+    let allocated = allocated(seen);
+    out.retain(|volid| !sent.contains(volid) && !allocated.contains(volid));
     out
 }
 
@@ -171,6 +172,18 @@ pub(super) fn allocated(seen: &[Seen]) -> BTreeSet<String> {
 /// The volume of a drive's text.
 pub(super) fn volume_of(text: &str) -> Option<String> {
     of_drive(text).map(|(volid, _)| volid)
+}
+
+/// The size that some configuration tells of a volume.
+pub(super) fn sized(volid: &str, seen: &[Seen]) -> Option<u64> {
+    let of = |one: &Seen| {
+        let all = one.data.as_object().filter(|_| one.is("GET"))?;
+        all.values().filter_map(|v| v.as_str()).find_map(|text| {
+            let (found, size) = of_drive(text).filter(|_| text.contains(",size="))?;
+            (found == volid).then_some(size)
+        })
+    };
+    seen.iter().filter(|s| s.path.last().is_some_and(|p| p == "config")).find_map(of)
 }
 
 /// Puts them into the state.
