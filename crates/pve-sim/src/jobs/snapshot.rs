@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::state::World;
+use crate::state::drive::{file_of, is_unused_key};
 use crate::state::guest;
 use crate::state::storage::alloc::Keeping;
 
@@ -35,7 +36,7 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
                 return Err("you can't take a snapshot if it's a template".to_owned());
             }
             let kept = guest::Snapshot {
-                config: guest.config.clone(),
+                config: without_unused(&guest.config),
                 snaptime,
                 description: description.clone(),
                 vmstate: *vmstate,
@@ -69,7 +70,14 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
                 world.powered_off(*vmid);
             }
             if let Some(guest) = world.guests.get_mut(vmid) {
-                guest.config = kept.config;
+                let unused: Vec<(String, String)> = guest
+                    .config
+                    .iter()
+                    .filter(|(k, v)| is_unused_key(k) && !kept.config.values().any(|text| file_of(text) == *v))
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect();
+                guest.config = without_unused(&kept.config);
+                guest.config.extend(unused);
                 guest.pending.clear();
                 guest.parent = Some(name.clone());
             }
@@ -80,6 +88,11 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
         }
     }
     Ok(())
+}
+
+/// What no drive has is not of the snapshot's, and stays when it comes back.
+fn without_unused(config: &guest::Config) -> guest::Config {
+    config.iter().filter(|(k, _)| !is_unused_key(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 fn unlocked(guest: &guest::Guest) -> Result<(), String> {

@@ -228,6 +228,7 @@ pub(super) fn found(plan: &mut Plan, seen: &[Seen], fixture: &Fixture) -> BTreeM
             number.gone = None;
         }
         revived(&mut known, seen, at);
+        listed(&mut known, seen, at);
         if let Some((kind, vmid, below)) = one.guest() {
             let kind = if kind == "lxc" { "lxc" } else { "qemu" };
             known.entry(vmid).or_default().learn(kind, below, one);
@@ -253,6 +254,25 @@ pub(super) fn found(plan: &mut Plan, seen: &[Seen], fixture: &Fixture) -> BTreeM
         known.into_iter().filter_map(|(vmid, k)| k.guest(vmid).map(|g| (vmid, g))).collect();
     fixture.guests(&mut guests);
     guests
+}
+
+/// Guests that the first list of all shows and that nothing made.
+fn listed(known: &mut BTreeMap<u32, Known>, seen: &[Seen], at: usize) {
+    let all = |s: &Seen| s.is("GET") && s.ok() && s.path == ["cluster", "resources"] && s.who == "root@pam";
+    if !all(&seen[at]) || seen[..at].iter().any(all) {
+        return;
+    }
+    for row in seen[at].data.as_array().into_iter().flatten() {
+        let kind = row["type"].as_str().and_then(|t| ["qemu", "lxc"].into_iter().find(|k| *k == t));
+        let (Some(kind), Some(vmid)) = (kind, row["vmid"].as_u64().and_then(|v| u32::try_from(v).ok())) else { continue };
+        let number = known.entry(vmid).or_default();
+        if !number.made && !number.exists {
+            number.exists = true;
+            number.kind = Some(kind);
+            number.status.get_or_insert_with(|| row.clone());
+            number.running.get_or_insert(row["status"] == "running");
+        }
+    }
 }
 
 /// Whether a destroyed guest is there again, without anything in the transcript having made it.

@@ -297,7 +297,12 @@ fn of_one(plan: &mut Plan, seen: &[Seen], who: &str, roles: &BTreeMap<String, St
         for one in seen.iter().filter(|s| s.who == who) {
             for (path, prefix) in evident(one) {
                 let path = home(&path, seen).unwrap_or(path);
-                rights.entry(path).or_default().extend(family(prefix));
+                let mut privs = family(prefix);
+                // Who has that may use everybody's volumes: only what needs it shows it.
+                if !["DELETE", "PUT"].iter().any(|m| one.is(m)) || one.guest().is_some() {
+                    privs.remove("Datastore.Allocate");
+                }
+                rights.entry(path).or_default().extend(privs);
             }
         }
         for (path, missing) in seen.iter().filter(|s| s.who == who).filter_map(refusal) {
