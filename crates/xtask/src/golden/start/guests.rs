@@ -264,7 +264,9 @@ fn listed(known: &mut BTreeMap<u32, Known>, seen: &[Seen], at: usize) {
     }
     for row in seen[at].data.as_array().into_iter().flatten() {
         let kind = row["type"].as_str().and_then(|t| ["qemu", "lxc"].into_iter().find(|k| *k == t));
-        let (Some(kind), Some(vmid)) = (kind, row["vmid"].as_u64().and_then(|v| u32::try_from(v).ok())) else { continue };
+        let (Some(kind), Some(vmid)) = (kind, row["vmid"].as_u64().and_then(|v| u32::try_from(v).ok())) else {
+            continue;
+        };
         let number = known.entry(vmid).or_default();
         if !number.made && !number.exists {
             number.exists = true;

@@ -62,7 +62,8 @@ pub(super) fn members(seen: &[Seen]) -> BTreeMap<String, BTreeSet<String>> {
             one.data.as_object().into_iter().flatten().filter_map(|(p, v)| Some((p, v.as_object()?))).collect();
         for (path, privs) in &all {
             let Some(vmid) = path.strip_prefix("/vms/").filter(|_| privs.values().all(|v| v == 0)) else { continue };
-            let same = |m: &serde_json::Map<String, Value>| m.len() == privs.len() && m.keys().all(|k| privs.contains_key(k));
+            let same =
+                |m: &serde_json::Map<String, Value>| m.len() == privs.len() && m.keys().all(|k| privs.contains_key(k));
             let mut pools = all.iter().filter_map(|(p, m)| p.strip_prefix("/pool/").filter(|_| same(m)));
             if let (Some(pool), None) = (pools.next(), pools.next()) {
                 out.entry(pool.to_owned()).or_default().insert(vmid.to_owned());

@@ -108,3 +108,32 @@ fn tasks_that_are_listed_have_ended_before() {
     assert_eq!(plan.state["tasks"][upid]["exit"], "no such bridge");
     assert_eq!(plan.state["tasks"][upid]["pid"], 42);
 }
+
+#[test]
+fn a_volume_that_is_attached_without_having_been_made_is_made_just_before() {
+    let config = get("/nodes/pve1/qemu/7/config", json!({"cores": 1}));
+    let form = json!({"scsi1": "data:9/vm-9-claim.raw,serial=a"});
+    let attached = exchange("PUT", "/nodes/pve1/qemu/7/config", form, 200, json!({"data": null}));
+    let plan = planned(&[config, attached.clone(), attached]);
+    let made = &plan.before[&1][0];
+    assert_eq!(made.path, "/nodes/pve1/storage/data/content");
+    assert_eq!(made.form["filename"], "vm-9-claim.raw");
+    assert_eq!(plan.before.len(), 1);
+}
+
+#[test]
+fn a_guest_that_is_made_twice_was_destroyed_between() {
+    let made = exchange("POST", "/nodes/pve1/qemu", json!({"vmid": 7}), 200, json!({"data": "UPID:x"}));
+    let plan = planned(&[made.clone(), made]);
+    let last = plan.before[&1].last().unwrap();
+    assert_eq!((last.method.as_str(), last.path.as_str()), ("DELETE", "/nodes/pve1/qemu/7"));
+}
+
+#[test]
+fn a_guest_that_is_not_running_any_more_was_stopped_by_somebody() {
+    let started = exchange("POST", "/nodes/pve1/qemu/7/status/start", json!({}), 200, json!({"data": "UPID:x"}));
+    let refused = json!({"message": "VM 7 is not running", "data": null});
+    let asked = exchange("POST", "/nodes/pve1/qemu/7/agent/ping", json!({}), 500, refused);
+    let plan = planned(&[get("/nodes/pve1/qemu/7/config", json!({"agent": "1"})), started, asked]);
+    assert_eq!(plan.before[&2][0].path, "/nodes/pve1/qemu/7/status/stop");
+}

@@ -27,7 +27,7 @@ fn names(list: &str) -> impl Iterator<Item = &str> {
     list.split([',', ';', ' ']).filter(|k| !k.is_empty())
 }
 
-/// `scsi0` of `scsi0: none`, and so on.
+/// Whether what is deleted is destroyed, too.
 fn forced(one: &Seen) -> bool {
     one.form.get("force").is_some_and(|f| f == "1")
 }
@@ -161,7 +161,7 @@ impl World {
 /// Whether it is named by somebody, not by the server: those come and go with their guests.
 fn self_named(volid: &str) -> bool {
     let name = volid.rsplit('/').next().unwrap_or_default();
-    owner(name).is_some() && ["vm-"].iter().any(|p| name.starts_with(p)) && !name.contains("-disk-")
+    owner(name).is_some() && name.starts_with("vm-") && !name.contains("-disk-")
 }
 
 /// Adds what must have happened.
