@@ -79,7 +79,14 @@ pub(crate) fn models(_: &mut World, call: &Call<'_>) -> Outcome {
     let lines = MODELS.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
     now(lines
         .flat_map(|(vendor, names)| {
-            names.split(' ').map(move |name| json!({"name": name, "vendor": vendor, "custom": 0}))
+            names.split(' ').map(move |name| {
+                let mut model = json!({"name": name, "vendor": vendor, "custom": 0});
+                // The levels of x86-64 are models of no real processor.
+                if name.starts_with("x86-64-v") {
+                    model["abstract"] = json!(1);
+                }
+                model
+            })
         })
         .collect())
 }
