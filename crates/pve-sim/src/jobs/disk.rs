@@ -85,7 +85,9 @@ pub(crate) fn resize(world: &mut World, upid: &str, resize: &Resize) -> Result<(
     }
     volume.size = size;
     drop(volume);
-    if !running {
+    if running {
+        world.header_written(resize.vmid, &volid);
+    } else {
         world.log(upid, "Image resized.");
     }
     let mut parts: Vec<String> = text.split(',').filter(|p| !p.starts_with("size=")).map(str::to_owned).collect();

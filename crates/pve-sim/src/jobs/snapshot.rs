@@ -35,6 +35,10 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
             if guest.is_template() {
                 return Err("you can't take a snapshot if it's a template".to_owned());
             }
+            if let Some(why) = world.cannot_keep(*vmid, name) {
+                return Err(why);
+            }
+            let Some(guest) = world.guests.get_mut(vmid) else { return Ok(()) };
             let kept = guest::Snapshot {
                 config: without_unused(&guest.config),
                 snaptime,
@@ -45,10 +49,16 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
             guest.snapshots.insert(name.clone(), kept);
             guest.parent = Some(name.clone());
             world.snapshot_contents(*vmid, name, Keeping::Keep);
+            world.snapshots_changed(*vmid);
         }
         Snapshot::Delete { vmid, name } => {
+            let why = world.cannot_forget(*vmid, name);
             let guest = world.guests.get_mut(vmid).ok_or_else(|| format!("VM {vmid} vanished"))?;
             unlocked(guest)?;
+            if let Some(why) = why {
+                guest.config.insert("lock".to_owned(), "snapshot-delete".to_owned());
+                return Err(why);
+            }
             let Some(gone) = guest.snapshots.remove(name) else {
                 return Err(format!("snapshot '{name}' does not exist"));
             };
@@ -59,6 +69,7 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
                 guest.parent = gone.parent;
             }
             world.snapshot_contents(*vmid, name, Keeping::Forget);
+            world.snapshots_changed(*vmid);
         }
         Snapshot::Rollback { vmid, name, start } => {
             let guest = world.guests.get(vmid).ok_or_else(|| format!("VM {vmid} vanished"))?;
@@ -82,6 +93,7 @@ pub(crate) fn step(world: &mut World, snapshot: &Snapshot) -> Result<(), String>
                 guest.parent = Some(name.clone());
             }
             world.snapshot_contents(*vmid, name, Keeping::BringBack);
+            world.snapshots_changed(*vmid);
             if *start || kept.vmstate {
                 world.power_on(*vmid);
             }

@@ -23,6 +23,7 @@ pub(crate) mod pool;
 mod population;
 pub(crate) mod run;
 pub(crate) mod sdn;
+mod spoiled;
 pub(crate) mod storage;
 pub(crate) mod task;
 pub(crate) mod trouble;

@@ -33,6 +33,9 @@ pub(crate) struct Run {
     /// Slots that a failed hot-plug has left unusable until QEMU starts anew.
     #[serde(default)]
     pub(crate) poisoned: BTreeSet<String>,
+    /// Volumes whose snapshots others have changed since QEMU read of them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) stale: BTreeSet<String>,
     /// Drives that an attached guest has said it does not let go.
     #[serde(default)]
     pub(crate) held: BTreeSet<String>,

@@ -16,6 +16,9 @@ use crate::faults::{Down, Then};
 pub(crate) struct Trouble {
     /// Storages made full, with the size that they had.
     full: BTreeMap<String, u64>,
+    /// Volumes whose list of snapshots is lost, with the time that they were made at.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) spoiled: BTreeMap<String, i64>,
     /// What happens at which time; the earliest first.
     plan: Vec<(f64, Planned)>,
 }

@@ -277,6 +277,11 @@ fn unplug(world: &mut World, vmid: u32, key: &str) -> Result<(), String> {
         let device = if single { format!("virtioscsi{}", &key[4..]) } else { key.to_owned() };
         return Err(format!("error on hot-unplugging device '{device}' - still busy in guest?"));
     }
+    let volid = devices.get(key).map(|text| file_of(text).to_owned()).unwrap_or_default();
+    if world.dies_without(vmid, &volid) {
+        world.powered_off(vmid);
+        return Err(format!("VM {vmid} qmp command 'query-block' failed - client closed connection"));
+    }
     remember(world, vmid, key, None);
     Ok(())
 }
