@@ -10,7 +10,11 @@ use super::drive::{file_of, is_cdrom, is_drive_key};
 
 impl World {
     /// The keys and ids of a VM's qcow2 disks, by a configuration of it.
-    fn qcow2<'a>(&'a self, node: &'a str, config: &'a super::guest::Config) -> impl Iterator<Item = (&'a str, &'a str)> {
+    fn qcow2<'a>(
+        &'a self,
+        node: &'a str,
+        config: &'a super::guest::Config,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
         config
             .iter()
             .filter(|(key, text)| is_drive_key(key) && !is_cdrom(text))

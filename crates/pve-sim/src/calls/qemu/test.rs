@@ -172,3 +172,25 @@ fn a_guest_of_paper_reads_what_was_written_and_tells_of_a_process_once() {
     assert_eq!(done, json!({"exited": 1, "exitcode": 0, "out-data": "x\n", "out-truncated": 0}));
     assert!(refused(&mut world, "GET", &agent("exec-status"), &[("pid", &pid)]).contains("does not exist"));
 }
+
+#[test]
+fn an_image_that_two_write_to_loses_its_snapshots_and_ends_the_vm_that_it_is_taken_from() {
+    let mut world = running(System::Paper);
+    let holder = [("vmid", "302"), ("scsi1", "local:1,format=qcow2"), ("memory", "64")];
+    assert_eq!(task(&mut world, "POST", "/nodes/pve1/qemu", &holder), "OK");
+    let volume = "local:302/vm-302-disk-0.qcow2";
+    ask(&mut world, "PUT", CONFIG, &[("scsi4", volume)]).unwrap();
+    let snapshot = "/nodes/pve1/qemu/302/snapshot";
+    assert_eq!(task(&mut world, "POST", snapshot, &[("snapname", "a1")]), "OK", "nothing locks the image");
+    let resize = [("disk", "scsi4"), ("size", "2G")];
+    assert_eq!(task(&mut world, "PUT", "/nodes/pve1/qemu/301/resize", &resize), "OK");
+    let own = task(&mut world, "POST", "/nodes/pve1/qemu/301/snapshot", &[("snapname", "b1")]);
+    assert!(own.contains("'drive-scsi4': Input/output error"), "{own}");
+    assert!(world.guests[&301].snapshots.is_empty());
+    let text = refused(&mut world, "PUT", CONFIG, &[("delete", "scsi4")]);
+    assert!(text.contains("client closed connection"), "{text}");
+    assert!(!world.guests[&301].running());
+    let gone = task(&mut world, "DELETE", &format!("{snapshot}/a1"), &[]);
+    assert!(gone.ends_with("failed: exit code 1"), "{gone}");
+    assert_eq!(world.guests[&302].get("lock"), Some("snapshot-delete"));
+}
