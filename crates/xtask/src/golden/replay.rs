@@ -86,6 +86,8 @@ impl Replay {
     async fn prepare(&mut self) -> Result<()> {
         let url = self.sim.control_url().to_owned();
         door(&url, "POST", "/sim/load", Some(&self.plan.state)).await.context("load the starting state")?;
+        let rule = start::no_container_starts();
+        door(&url, "POST", "/sim/faults", Some(&rule)).await.context("keep containers from starting")?;
         for (user, password) in std::mem::take(&mut self.plan.passwords) {
             self.ids.set_password(&user, &password);
             let form = json!({"username": user, "password": password});

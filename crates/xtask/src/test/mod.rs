@@ -27,8 +27,8 @@ use self::run::{Row, Runner};
 /// Longer than any single part takes on a small machine.
 const DEMO_LIMIT: Duration = Duration::from_mins(30);
 
-/// Folders of recordings, and which share of each the simulator answers fully as recorded, in percent at least; `flows` is to reach 90.
-const RECORDED: [(&str, &str); 2] = [("golden", "97"), ("flows", "95")];
+/// Folders of recordings, and which share of each the simulator answers fully as recorded, in percent at least.
+const RECORDED: [(&str, &str); 2] = [("golden", "97"), ("flows", "90")];
 
 /// Lints, all tests, those that need private namespaces among them, and the demo as an end-to-end test.
 #[derive(Debug, clap::Args)]

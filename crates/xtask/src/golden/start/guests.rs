@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::fixture::Fixture;
 use super::seen::Seen;
 use super::server::NODE;
-use super::{Call, Plan};
+use super::{Call, Plan, volumes};
 
 /// A guest that was there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,10 @@ impl Known {
             self.exists = true;
             self.running.get_or_insert(false);
         }
-        if !matches!(one.status, 401 | 403 | 400 | 501 | 595 | 596)
+        // The index of a guest is answered whether it is there or not.
+        let index = one.is("GET") && below.is_empty();
+        if !index
+            && !matches!(one.status, 401 | 403 | 400 | 501 | 595 | 596)
             && (one.ok() || one.exit.is_some() || refusal.contains("VM is locked"))
         {
             self.exists = true;
@@ -228,6 +231,7 @@ pub(super) fn found(plan: &mut Plan, seen: &[Seen], fixture: &Fixture) -> BTreeM
             number.gone = None;
         }
         revived(&mut known, seen, at);
+        backed_up(&mut known, one);
         listed(&mut known, seen, at);
         if let Some((kind, vmid, below)) = one.guest() {
             let kind = if kind == "lxc" { "lxc" } else { "qemu" };
@@ -254,6 +258,33 @@ pub(super) fn found(plan: &mut Plan, seen: &[Seen], fixture: &Fixture) -> BTreeM
         known.into_iter().filter_map(|(vmid, k)| k.guest(vmid).map(|g| (vmid, g))).collect();
     fixture.guests(&mut guests);
     guests
+}
+
+/// Guests that nothing made and that were backed up, and what their archives say of them.
+fn backed_up(known: &mut BTreeMap<u32, Known>, one: &Seen) {
+    let rest: Vec<&str> = one.on_node().unwrap_or_default().iter().map(String::as_str).collect();
+    match (one.method.as_str(), rest.as_slice()) {
+        ("POST", ["vzdump"]) if one.exit.as_deref() == Some("OK") => {
+            for vmid in volumes::named(one) {
+                known.entry(vmid).or_default().exists = true;
+            }
+        }
+        ("GET", ["vzdump", "extractconfig"]) if one.ok() => {
+            let archive = one.query.get("volume").and_then(|v| v.split_once("vzdump-")).map_or("", |(_, rest)| rest);
+            let mut parts = archive.split('-');
+            let kind = parts.next().and_then(|k| ["qemu", "lxc"].into_iter().find(|known| *known == k));
+            let vmid = parts.next().and_then(|v| v.parse().ok());
+            let (Some(kind), Some(vmid), Some(text)) = (kind, vmid, one.data.as_str()) else { return };
+            let number = known.entry(vmid).or_default();
+            if number.exists && !number.made && number.config.is_none() {
+                let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(": "));
+                let kept = lines.filter(|(key, _)| !number.touched.contains(*key));
+                number.config = Some(kept.map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+                number.kind = Some(kind);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Guests that the first list of all shows and that nothing made.
@@ -304,9 +335,8 @@ pub(super) fn add(plan: &mut Plan, guests: &BTreeMap<u32, Guest>) {
     for (vmid, guest) in guests {
         plan.state["guests"][vmid.to_string()] =
             json!({"vmid": vmid, "node": NODE, "kind": guest.kind, "config": guest.config});
-        if guest.agent || plan.systems.contains(vmid) {
-            plan.state["guests"][vmid.to_string()]["system"] = json!("linux");
-        }
+        let linux = guest.agent || plan.systems.contains(vmid);
+        plan.state["guests"][vmid.to_string()]["system"] = json!(if linux { "linux" } else { "empty" });
         let base = format!("/nodes/{NODE}/{}/{vmid}", guest.kind);
         for (name, text) in &guest.snapshots {
             plan.setup.push(Call::new(

@@ -25,6 +25,8 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use server::no_container_starts;
+
 /// A call that sets something up, as root.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

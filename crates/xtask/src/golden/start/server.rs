@@ -17,6 +17,18 @@ const STORAGES: [(&str, &str, &[&str]); 3] = [
 /// What the recordings hide behind `<root password>` and `<user password>`.
 const PASSWORDS: [(&str, &str); 2] = [("root@pam", "rootpass123"), ("k8s@pve", "userpass123")];
 
+/// What containers said there when they were started, for want of systemd.
+const NO_SYSTEMD: &str = "command 'systemctl start pve-container@{vmid}' failed: exit code 1";
+
+/// The rule of the control door under which no container starts.
+pub(crate) fn no_container_starts() -> Value {
+    json!({
+        "match": {"method": "POST", "path": "/nodes/*/lxc/*/status/start"},
+        "times": 0,
+        "then": {"task_fails": NO_SYSTEMD},
+    })
+}
+
 /// Turns a fresh state into the recorded server's.
 pub(super) fn recorded(plan: &mut Plan) {
     let state = &mut plan.state;

@@ -137,3 +137,22 @@ fn a_guest_that_is_not_running_any_more_was_stopped_by_somebody() {
     let plan = planned(&[get("/nodes/pve1/qemu/7/config", json!({"agent": "1"})), started, asked]);
     assert_eq!(plan.before[&2][0].path, "/nodes/pve1/qemu/7/status/stop");
 }
+
+#[test]
+fn a_guest_that_was_backed_up_was_there_as_its_archive_says_and_the_archive_was_not() {
+    let mut backup = exchange("POST", "/nodes/pve1/vzdump", json!({"vmid": 7}), 200, json!({"data": "UPID:x:y"}));
+    backup["response"]["body"]["data"] = json!("UPID:pve1:1:2:3:vzdump:7:root@pam:");
+    let end = get(
+        "/nodes/pve1/tasks/UPID:pve1:1:2:3:vzdump:7:root@pam:/status",
+        json!({"upid": "UPID:pve1:1:2:3:vzdump:7:root@pam:", "exitstatus": "OK"}),
+    );
+    let archive = "local:backup/vzdump-qemu-7-2026_01_01-00_00_00.vma";
+    let extract = format!("/nodes/pve1/vzdump/extractconfig?volume={archive}");
+    let told = get(&extract, json!("cores: 3\n#a note\nscsi0: data:7/vm-7-disk-0.raw,size=2G\n"));
+    let restore =
+        exchange("POST", "/nodes/pve1/qemu", json!({"vmid": 8, "archive": archive}), 200, json!({"data": "UPID:z"}));
+    let plan = planned(&[backup, end, told, restore]);
+    assert_eq!(plan.state["guests"]["7"]["config"]["cores"], "3");
+    let names: Vec<&Value> = plan.state["volumes"].as_array().unwrap().iter().map(|v| &v["name"]).collect();
+    assert_eq!(names, ["7/vm-7-disk-0.raw"]);
+}

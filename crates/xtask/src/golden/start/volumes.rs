@@ -112,11 +112,7 @@ fn listed(seen: &[Seen]) -> BTreeMap<String, Value> {
                 guests.extend(vmid.parse::<u32>());
                 guests.extend(one.form.get("newid").and_then(|v| v.parse::<u32>().ok()));
             }
-            ("POST", ["vzdump"]) => {
-                let named =
-                    one.form.get("vmid").into_iter().flat_map(|v| v.split(',')).filter_map(|v| v.parse::<u32>().ok());
-                guests.extend(named.collect::<Vec<_>>());
-            }
+            ("POST", ["vzdump"]) => guests.extend(named(one)),
             _ => {}
         }
     }
@@ -144,8 +140,17 @@ fn used(seen: &[Seen]) -> Vec<String> {
         }
     }
     let allocated = allocated(seen);
-    out.retain(|volid| !sent.contains(volid) && !allocated.contains(volid));
+    let backups = seen.iter().filter(|s| s.is("POST") && s.done() && s.path.last().is_some_and(|p| p == "vzdump"));
+    let backed_up: BTreeSet<u32> = backups.flat_map(named).collect();
+    let archived = |volid: &str| volid.contains(":backup/") && owner(volid).is_some_and(|o| backed_up.contains(&o));
+    out.retain(|volid| !sent.contains(volid) && !allocated.contains(volid) && !archived(volid));
     out
+}
+
+/// The guests that a call names.
+pub(super) fn named(one: &Seen) -> Vec<u32> {
+    let all = one.form.get("vmid").into_iter().flat_map(|v| v.split([',', ';', ' ']));
+    all.filter_map(|v| v.parse().ok()).collect()
 }
 
 /// The volume that an upload or download makes.
