@@ -54,7 +54,7 @@ impl Figure {
     pub(crate) fn peer(self, peer: f64) -> Self {
         // nothing over nothing says nothing
         let ratio = (peer > 0.0).then(|| round(self.value / peer));
-        Self { peer: Some(peer), ratio, ..self }
+        Self { peer: Some(round(peer)), ratio, ..self }
     }
 
     fn met(&self) -> &'static str {
