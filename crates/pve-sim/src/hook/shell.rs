@@ -47,6 +47,8 @@ fn builtin(name: &str, words: &[&str], input: &str, disks: &[String]) -> Option<
             Some(text) => says(text.to_owned()),
             None => Process { err: format!("cat: {path}: No such file or directory\n"), code: 1, ..Process::default() },
         },
+        // A guest of paper has booted when it answers, whatever its cloud-init was to do.
+        ("cloud-init", ["status", ..]) => says("status: done\n".to_owned()),
         ("sleep", [seconds]) => Process { until: seconds.parse().unwrap_or_default(), ..Process::default() },
         ("ls", ["/sys/block"]) => says(disks.join("\n") + if disks.is_empty() { "" } else { "\n" }),
         ("uname", ["-r"]) => says("6.8.0-generic\n".to_owned()),
@@ -183,6 +185,12 @@ mod test {
         assert!(run("/no/such", &[], "", &[]).is_none());
         assert!(run("echo hello", &[], "", &[]).is_none(), "a line is not a program");
         assert_eq!(sh("nosuch").code, 127);
+    }
+
+    #[test]
+    fn cloud_init_is_done_when_the_guest_answers() {
+        let process = run("cloud-init", &["status", "--wait"], "", &[]).unwrap();
+        assert_eq!((process.out.as_str(), process.code), ("status: done\n", 0));
     }
 
     #[test]
