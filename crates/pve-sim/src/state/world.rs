@@ -338,6 +338,11 @@ impl World {
             task.job = None;
             let text = format!("end task {upid}: {}", task.exitstatus());
             self.cluster.note(seconds, &task.node, &task.who.0, text);
+            // A task is named after the guest whose lock file it held first; others' are let go when next looked at.
+            let named = task.id.parse().ok();
+            if let Some(guest) = named.and_then(|vmid: u32| self.guests.get_mut(&vmid)) {
+                guest.holders.remove(upid);
+            }
         }
         self.changes += 1;
     }
