@@ -298,7 +298,12 @@ fn with_hint(why: &pve::Error) -> String {
     format!("{}{hint}", daemon::chain(why))
 }
 
-/// Waits in the guest, not by asking over and over: one command that ends when cloud-init has.
+/// One command that ends when cloud-init has, so that the guest waits and we do not ask over and over. A shell starts it:
+/// of a program that is not there the agent complains in more than ASCII, of which Proxmox VE makes a bare 596; a shell
+/// ends with 127.
+const AWAIT_CLOUD_INIT: [&str; 3] = ["/bin/sh", "-c", "cloud-init status --wait"];
+
+/// How cloud-init stands, waited for in the guest.
 async fn cloud_init(
     ctx: &Context,
     connection: &Connection,
@@ -308,13 +313,12 @@ async fn cloud_init(
 ) -> Seen<CloudInit> {
     let pid = match ctx.memory.with(&who.uid, |progress| progress.cloud_init) {
         Some(pid) => pid,
-        None => match connection.client.agent_exec(node, vmid, &["cloud-init", "status", "--wait"], None).await {
+        None => match connection.client.agent_exec(node, vmid, &AWAIT_CLOUD_INIT, None).await {
             Ok(pid) => {
                 ctx.memory.with(&who.uid, |progress| progress.cloud_init = Some(pid));
                 pid
             }
             Err(why) if quiet_agent(&why) => return Seen::Absent,
-            Err(why) if why.to_string().contains("No such file or directory") => return Seen::Known(CloudInit::None),
             Err(why) => return Seen::Unread(with_hint(&why)),
         },
     };

@@ -191,6 +191,7 @@ mod test {
     fn cloud_init_is_done_when_the_guest_answers() {
         let process = run("cloud-init", &["status", "--wait"], "", &[]).unwrap();
         assert_eq!((process.out.as_str(), process.code), ("status: done\n", 0));
+        assert_eq!(sh("cloud-init status --wait").code, 0);
     }
 
     #[test]
