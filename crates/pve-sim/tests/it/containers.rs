@@ -49,14 +49,7 @@ impl Root {
     }
 
     pub(crate) async fn wait(&self, upid: &str) -> String {
-        let node = upid.split(':').nth(1).unwrap();
-        loop {
-            let status = self.get(&format!("/nodes/{node}/tasks/{}/status", percent(upid))).await;
-            if status["status"] == "stopped" {
-                return status["exitstatus"].as_str().unwrap().to_owned();
-            }
-            tokio::task::yield_now().await;
-        }
+        self.world.wait_as(&self.headers, upid).await
     }
 
     /// The lines of a task's log.

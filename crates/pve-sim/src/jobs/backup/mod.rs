@@ -1,5 +1,6 @@
 //! The work of tasks on backups.
 
+mod contents;
 pub(crate) mod dates;
 pub(crate) mod prune;
 pub(crate) mod replicate;
