@@ -11,14 +11,19 @@ use tracing::{info, warn};
 
 use crate::guest::Guest;
 use crate::machine::agent::Agent;
+use crate::machine::disk::Disks;
 use crate::machine::{self, Happening, Power, Site, route};
 use crate::seed::Seed;
 
 /// Boots it; returns when it is off.
 pub async fn boot_one(site: &Site, guest: &Guest, seed: Option<Seed>, stop: impl Future<Output = ()>) -> Result<()> {
     let (orders, ordered) = mpsc::channel(8);
+    let mut disks = Disks::new(site.home(guest.vmid));
+    for drive in &guest.drives {
+        disks.plug(drive, None)?;
+    }
     let (tell, mut hear) = mpsc::channel(16);
-    let live = machine::live(site, guest, seed, ordered, &tell);
+    let live = machine::live(site, guest, (seed, disks.faces()), ordered, &tell);
     tokio::pin!(live, stop);
     let mut words = Some(BufReader::new(tokio::io::stdin()).lines());
     let mut agent = None;

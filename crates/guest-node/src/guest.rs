@@ -72,6 +72,15 @@ pub struct Drive {
     /// Bytes.
     #[serde(default)]
     pub size: Option<u64>,
+    /// The file that is its volume, raw and on this machine; none where the simulator keeps volumes in memory.
+    #[serde(default)]
+    pub file: Option<std::path::PathBuf>,
+    /// World wide name, `0x` and 16 hexadecimal digits.
+    #[serde(default)]
+    pub wwn: Option<String>,
+    /// Serial number.
+    #[serde(default)]
+    pub serial: Option<String>,
 }
 
 /// What the hook tells.
@@ -116,6 +125,29 @@ pub enum Event {
         /// QGA's arguments.
         #[serde(default)]
         arguments: serde_json::Value,
+    },
+    /// A drive is there, or its medium or size is another.
+    DrivePlugged {
+        /// The VM's number.
+        vmid: u32,
+        /// The power-on it means.
+        run: String,
+        /// The drive.
+        drive: Drive,
+    },
+    /// A drive is there no longer.
+    DriveUnplugged {
+        /// The VM's number.
+        vmid: u32,
+        /// The power-on it means.
+        run: String,
+        /// The slot that is empty now.
+        key: String,
+    },
+    /// A drive stays that the guest had said it keeps.
+    UnplugRefused {
+        /// The VM's number.
+        vmid: u32,
     },
     /// The VM is gone for good.
     Destroyed {

@@ -3,8 +3,11 @@
 //! Promises: one power-on of a VM at a time; agent calls do not wait for one another; when it returns every guest is
 //! off. Assumes a runtime on one thread that lives as long as the guests.
 
+mod disks;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -12,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tracing::{info, warn};
 
+use self::disks::Attending;
 use crate::guest::{Drive, Event, Guest};
 use crate::hook::Hook;
 use crate::machine::agent::Agent;
@@ -25,7 +29,15 @@ struct Running {
     run: String,
     orders: mpsc::Sender<Power>,
     agent: watch::Receiver<Option<Agent>>,
+    disks: mpsc::UnboundedSender<disks::Order>,
     task: JoinHandle<()>,
+}
+
+/// What of a running VM is told to those who do something with it.
+struct Tellers {
+    agent: watch::Sender<Option<Agent>>,
+    /// The guest's root directory, from the moment at which it is its own.
+    root: watch::Sender<Option<PathBuf>>,
 }
 
 type Guests = Rc<RefCell<BTreeMap<u32, Running>>>;
@@ -86,6 +98,10 @@ fn on(site: &Rc<Site>, hook: &Hook, guests: &Guests, event: Event) {
                 hook.answer(&call, &answer).await;
             });
         }
+        Event::DrivePlugged { vmid, run, drive } => disk(guests, vmid, &run, disks::Order::Plug(drive)),
+        Event::DriveUnplugged { vmid, run, key } => disk(guests, vmid, &run, disks::Order::Unplug(key)),
+        // Nothing has changed.
+        Event::UnplugRefused { .. } => {}
         Event::Destroyed { vmid } => {
             let before = guests.borrow_mut().remove(&vmid);
             let home = site.home(vmid);
@@ -113,10 +129,22 @@ fn order(guests: &Guests, vmid: u32, run: &str, power: Power) {
     }
 }
 
+fn disk(guests: &Guests, vmid: u32, run: &str, order: disks::Order) {
+    if let Some(running) = guests.borrow().get(&vmid).filter(|running| running.run == run) {
+        // One that has ended has no disks any more.
+        let _ = running.disks.send(order);
+    } else {
+        warn!(vmid, run, "no such power-on here");
+    }
+}
+
 fn power_on(site: &Rc<Site>, hook: &Hook, guests: &Guests, guest: Guest) {
     let vmid = guest.vmid;
     let (orders, ordered) = mpsc::channel(8);
-    let (set, agent) = watch::channel(None);
+    let (tell_agent, agent) = watch::channel(None);
+    let (tell_root, root) = watch::channel(None);
+    let tell = Tellers { agent: tell_agent, root: tell_root };
+    let (disks, of_disks) = mpsc::unbounded_channel();
     let run = guest.run.clone();
     let mut guests_now = guests.borrow_mut();
     let before = guests_now.remove(&vmid);
@@ -126,9 +154,9 @@ fn power_on(site: &Rc<Site>, hook: &Hook, guests: &Guests, guest: Guest) {
             let _ = orders.send(Power::Off).await;
             let _ = task.await;
         }
-        one(&site, &hook, &guest, ordered, &set).await;
+        one(&site, &hook, &guest, ordered, (of_disks, root), &tell).await;
     });
-    guests_now.insert(vmid, Running { run, orders, agent, task });
+    guests_now.insert(vmid, Running { run, orders, agent, disks, task });
 }
 
 async fn one(
@@ -136,26 +164,30 @@ async fn one(
     hook: &Hook,
     guest: &Guest,
     ordered: mpsc::Receiver<Power>,
-    agent: &watch::Sender<Option<Agent>>,
+    (mut of_disks, mut root): (mpsc::UnboundedReceiver<disks::Order>, watch::Receiver<Option<PathBuf>>),
+    tellers: &Tellers,
 ) {
     info!(vmid = guest.vmid, run = guest.run, name = guest.name, "power on");
     let seed = find_seed(hook, guest).await;
+    let mut disks = Attending::begin(guest.vmid, site.home(guest.vmid), &guest.drives);
     let (tell, mut hear) = mpsc::channel(16);
-    let live = machine::live(site, guest, seed, ordered, &tell);
-    tokio::pin!(live);
+    let live = machine::live(site, guest, (seed, disks.faces()), ordered, &tell);
+    let disks = disks.attend(&mut of_disks, &mut root);
+    tokio::pin!(live, disks);
     let mut routes = vec![];
     let mut pid = None;
-    let mut ended = false;
+    let (mut ended, mut has_disks) = (false, true);
     while !ended {
         tokio::select! {
             () = &mut live => ended = true,
-            Some(happening) = hear.recv() => hears(hook, guest, happening, agent, &mut routes, &mut pid).await,
+            () = &mut disks, if has_disks => has_disks = false,
+            Some(happening) = hear.recv() => hears(hook, guest, happening, tellers, &mut routes, &mut pid).await,
         }
     }
-    agent.send_replace(None);
+    tellers.agent.send_replace(None);
     route::remove(&routes);
     while let Ok(happening) = hear.try_recv() {
-        hears(hook, guest, happening, agent, &mut routes, &mut pid).await;
+        hears(hook, guest, happening, tellers, &mut routes, &mut pid).await;
     }
 }
 
@@ -163,15 +195,16 @@ async fn hears(
     hook: &Hook,
     guest: &Guest,
     happening: Happening,
-    agent: &watch::Sender<Option<Agent>>,
+    tellers: &Tellers,
     routes: &mut Vec<(String, String)>,
     pid: &mut Option<i32>,
 ) {
     match happening {
         Happening::Born(number) => *pid = Some(number),
         Happening::Up => {
+            tellers.root.send_replace(pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root"))));
             if let (true, Some(pid)) = (guest.agent, *pid) {
-                agent.send_replace(Some(Agent::new(pid)));
+                tellers.agent.send_replace(Some(Agent::new(pid)));
                 hook.agent_up(guest.vmid, &guest.run).await;
             }
         }

@@ -48,6 +48,8 @@ pub struct Options {
     pub tick: f64,
     /// Seconds from power-on until a paper guest's agent answers; none for never.
     pub agent_after: Option<f64>,
+    /// Programs that paper guests do not have.
+    pub guests_lack: Vec<String>,
     /// How long a refused login takes.
     pub login_delay: Duration,
     /// A directory for uploaded files; none keeps them in memory.
@@ -76,6 +78,7 @@ impl Default for Options {
             budgets: Vec::new(),
             tick: 10.0,
             agent_after: Some(0.0),
+            guests_lack: Vec::new(),
             login_delay: Duration::ZERO,
             backing: None,
         }

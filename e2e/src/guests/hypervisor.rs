@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use reqwest::Method;
 use serde_json::Value;
 use testkit::{NotYet, Process, ProcessSpec, eventually};
 
@@ -29,6 +30,8 @@ impl Hypervisor {
             .args(["--tick", "1", "--task-seconds", "clone-full=0.1", "--task-seconds", "start=0.1"])
             .args(["-o", "json", "--ready-file"])
             .arg(&ready)
+            .arg("--backing")
+            .arg(dir.join("volumes"))
             .start()?;
         let text = eventually(LIMIT, || async {
             std::fs::read_to_string(&ready).map_err(|_| NotYet::because("pve-sim does not listen yet"))
@@ -54,22 +57,41 @@ impl Hypervisor {
     pub async fn power_on(&self, vmid: u64) -> Result<()> {
         let (number, name) = (vmid.to_string(), format!("vm-{vmid}"));
         let form = [("newid", number.as_str()), ("name", &name), ("pool", "kubernetes"), ("full", "1")];
-        self.post("/nodes/pve1/qemu/9000/clone", &form).await?;
+        self.call(Method::POST, "/nodes/pve1/qemu/9000/clone", &form).await?;
         let started = eventually(LIMIT, || async {
             // refused until the clone is done
-            Ok(self.post(&format!("/nodes/pve1/qemu/{vmid}/status/start"), &[]).await?)
+            Ok(self.call(Method::POST, &format!("/nodes/pve1/qemu/{vmid}/status/start"), &[]).await?)
         });
         started.await.with_context(|| format!("start VM {vmid}"))
     }
 
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<()> {
-        let call = self.http.post(format!("{}/api2/json{path}", self.url));
+    /// Calls the API; the answer's data.
+    pub async fn call(&self, method: Method, path: &str, form: &[(&str, &str)]) -> Result<Value> {
+        let what = format!("{method} {path}");
+        let call = self.http.request(method, format!("{}/api2/json{path}", self.url));
         let answer = call.header("Authorization", &self.token).form(form).send().await;
-        let answer = answer.with_context(|| format!("POST {path}"))?;
+        let answer = answer.with_context(|| what.clone())?;
         let status = answer.status();
         let text = answer.text().await.unwrap_or_default();
-        ensure!(status.is_success(), "POST {path}: {status} {text}");
-        Ok(())
+        ensure!(status.is_success(), "{what}: {status} {text}");
+        let mut answer: Value = serde_json::from_str(&text).with_context(|| what.clone())?;
+        Ok(answer["data"].take())
+    }
+
+    /// Changes a VM's configuration and waits for the task.
+    pub async fn configure(&self, vmid: u64, form: &[(&str, &str)]) -> Result<()> {
+        let task = self.call(Method::POST, &format!("/nodes/pve1/qemu/{vmid}/config"), form).await?;
+        let Some(upid) = task.as_str() else { return Ok(()) };
+        let path = format!("/nodes/pve1/tasks/{upid}/status");
+        eventually(LIMIT, || async {
+            let status = self.call(Method::GET, &path, &[]).await?;
+            match status["exitstatus"].as_str() {
+                Some("OK") => Ok(()),
+                other => Err(NotYet::because(format!("the task is {} ({other:?})", status["status"]))),
+            }
+        })
+        .await
+        .with_context(|| format!("configure VM {vmid}"))
     }
 
     /// Kills it as a power cut would.

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub use self::dhcp::{Dhcp, Lease};
 pub use self::hypervisor::Hypervisor;
-pub use self::trace::{left, on_bridge, processes};
+pub use self::trace::{left, loops, on_bridge, processes};
 
 use crate::binary::binary;
 use crate::stage::say;

@@ -1,4 +1,4 @@
-//! What guests leave on the machine, by looking at it: processes, cards, mounts, namespaces, cgroups, files.
+//! What guests leave on the machine, by looking at it: processes, cards, mounts, namespaces, cgroups, loop devices, files.
 //!
 //! Assumes the lab: its network has no other veth pairs, and all processes of other network namespaces are guests'.
 
@@ -18,8 +18,18 @@ pub fn left(state: &Path, but: Option<u32>) -> Vec<String> {
     let ours = |line: &&str| line.contains(&state_text) || line.contains(" nsfs ");
     all.extend(mounts.lines().filter(ours).map(|line| format!("mount {line}")));
     all.extend(names("/run/netns".as_ref()).into_iter().map(|path| format!("netns {}", path.display())));
+    // Volumes lie beside the guests' own files.
+    all.extend(loops(state.parent().unwrap_or(state)).into_iter().map(|file| format!("loop device over {file}")));
     all.extend(names(state).into_iter().map(|path| format!("file {}", path.display())));
     all
+}
+
+/// Files below `dir` that lie under a loop device, and devices whose file cannot be named any more.
+pub fn loops(dir: &Path) -> Vec<String> {
+    let devices = names("/sys/block".as_ref()).into_iter();
+    let files = devices.filter_map(|device| fs::read_to_string(device.join("loop/backing_file")).ok());
+    let dir = dir.display().to_string();
+    files.map(|file| file.trim().to_owned()).filter(|file| file.starts_with(&dir) || file == "(/)").collect()
 }
 
 /// Processes that have to do with the guests: told of `state`, in a guest's cgroup, or in another network than ours.

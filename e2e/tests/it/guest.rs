@@ -202,7 +202,7 @@ async fn a_guest_with_two_cards_has_both_set_up_as_its_seed_says() {
 }
 
 /// Two guests that are up, in a simulator of its own process.
-async fn two_guests(name: &str) -> Option<(PathBuf, Hypervisor, Guests)> {
+pub(crate) async fn two_guests(name: &str) -> Option<(PathBuf, Hypervisor, Guests)> {
     if !testkit::leash::inside() {
         e2e::say(&format!("SKIPPED {name}: it needs private namespaces; run it through `cargo xtask lab -- …`"));
         return None;

@@ -29,3 +29,16 @@ async fn a_machine_lives_and_leaves_nothing() {
     }
     stage.strike().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_without_cloud_init_is_not_waited_for() {
+    let mut options = StageOptions::default();
+    options.sim.guests_lack = vec!["cloud-init".to_owned()];
+    let Some(stage) = Stage::set("a_guest_without_cloud_init_is_not_waited_for", options).await.unwrap() else {
+        return;
+    };
+    stage.cluster(json!({})).await.unwrap();
+    stage.machine(&MachineWish::named("w-0")).await.unwrap();
+    stage.until_ready("w-0", LIMIT).await.unwrap();
+    stage.strike().await.unwrap();
+}

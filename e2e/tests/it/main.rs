@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod crash;
+mod disk;
 mod guest;
 mod life;
 mod quiet;

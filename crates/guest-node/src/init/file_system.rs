@@ -22,6 +22,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::Boot;
 use crate::GUEST_PROGRAM;
+use crate::machine::disk;
 
 const CONTAINERD: &str = include_str!("files/containerd.toml");
 const KUBELET: &str = include_str!("files/kubelet.yaml");
@@ -35,6 +36,10 @@ const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxkeys", "1000000"),
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
+
+/// Nodes of loop devices that a guest has: the kubelet lays one over each block volume, of those that are free on the
+/// machine.
+const LOOP_DEVICES: u32 = 64;
 
 const DEVICES: [(&str, u32, u32, u32); 9] = [
     ("null", 1, 3, 0o666),
@@ -81,6 +86,7 @@ pub(super) fn build(boot: &Boot) -> Result<()> {
     plain("sysfs", &root.join("sys"))?;
     plain("cgroup2", &root.join("sys/fs/cgroup"))?;
     identity(boot, &root, first_boot)?;
+    disks(boot, &root)?;
     for (name, value) in KERNEL_SETTINGS {
         let file = root.join("run/guest-node/sys").join(name.replace('/', "_"));
         fs::write(&file, format!("{value}\n"))?;
@@ -191,7 +197,7 @@ fn devices(dev: &Path) -> Result<()> {
     for (name, major, minor, mode) in DEVICES {
         node(name, FileType::CharacterDevice, major, minor, mode)?;
     }
-    for number in 0..32 {
+    for number in 0..LOOP_DEVICES {
         node(&format!("loop{number}"), FileType::BlockDevice, 7, number, 0o660)?;
     }
     for dir in ["pts", "shm", "mqueue", "net"] {
@@ -242,6 +248,22 @@ fn identity(boot: &Boot, root: &Path, first_boot: bool) -> Result<()> {
         let hosts = format!("127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost ip6-localhost\n", boot.guest.name);
         replace(&etc.join("hosts"), &hosts)?;
         replace(&etc.join("fstab"), "")?;
+    }
+    Ok(())
+}
+
+/// A SCSI bus of the guest's own, where disks come and go, and those that are there already.
+fn disks(boot: &Boot, root: &Path) -> Result<()> {
+    let extra = root.join("run/guest-node/bus");
+    fs::create_dir_all(extra.join("scsi"))?;
+    let bus = root.join("sys/bus");
+    let options = format!("lowerdir={}:{}", extra.display(), bus.display());
+    mount("overlay", &bus, MountFlags::RDONLY, &options).context("SCSI bus over /sys/bus")?;
+    temporary(&bus.join("scsi"), "mode=755")?;
+    fs::create_dir(bus.join("scsi/devices"))?;
+    let ledger = boot.disk.parent().context("the VM's directory")?.join(disk::NODES);
+    for face in &boot.disks {
+        disk::face::show(root, face, &ledger)?;
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use self::line::{Order, Said};
 use crate::GUEST_PROGRAM;
 use crate::guest::Guest;
+use crate::machine::disk::face::Face;
 
 /// All that a guest has to know to boot.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -37,6 +38,9 @@ pub struct Boot {
     pub image: PathBuf,
     /// What this VM keeps from one boot to the next.
     pub disk: PathBuf,
+    /// The disks that it finds on its first look.
+    #[serde(default)]
+    pub disks: Vec<Face>,
     /// The NoCloud seed, as files; absent where the VM has none.
     pub seed: Option<PathBuf>,
     /// Our own program, as the outside sees it.

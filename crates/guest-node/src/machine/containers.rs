@@ -52,6 +52,7 @@ async fn prepare(site: &Site, ready: &Path) -> Result<()> {
         guest: guest.clone(),
         image: site.image.dir().to_owned(),
         disk: disk.clone(),
+        disks: vec![],
         seed: None,
         program: site.program.clone(),
         purpose: Purpose::Import,

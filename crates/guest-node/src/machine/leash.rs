@@ -17,7 +17,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{cgroup, nic};
+use super::{cgroup, disk, nic};
 use crate::guest::Guest;
 use crate::init::Boot;
 
@@ -25,6 +25,7 @@ use crate::init::Boot;
 pub fn hold(file: &Path) -> Result<()> {
     let boot: Boot = serde_json::from_slice(&fs::read(file).context("read the boot file")?)?;
     clean(&boot.guest).context("clear away the last power-on")?;
+    disk::sweep(file.parent().context("the VM's directory")?).context("clear away the last power-on")?;
     let cgroup = cgroup::path(boot.guest.vmid)?;
     fs::create_dir_all(&cgroup).with_context(|| format!("make cgroup `{}`", cgroup.display()))?;
     let mut child = spawn(&boot, file, &cgroup)?;
@@ -41,7 +42,8 @@ pub fn hold(file: &Path) -> Result<()> {
         let _ = kill_process(pid, Signal::KILL);
     });
     child.wait().context("wait for the guest")?;
-    clean(&boot.guest)
+    clean(&boot.guest)?;
+    disk::sweep(file.parent().context("the VM's directory")?)
 }
 
 fn spawn(boot: &Boot, file: &Path, cgroup: &Path) -> Result<Child> {

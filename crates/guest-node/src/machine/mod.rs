@@ -12,6 +12,7 @@
 pub mod agent;
 pub mod cgroup;
 mod containers;
+pub mod disk;
 pub mod leash;
 pub mod nic;
 pub mod route;
@@ -26,6 +27,7 @@ use tokio::sync::{OnceCell, mpsc};
 use tracing::{debug, info, warn};
 
 use self::agent::Agent;
+use self::disk::face::Face;
 use crate::guest::Guest;
 use crate::image::NodeImage;
 use crate::init::line::{Order, Said};
@@ -80,15 +82,15 @@ pub enum Happening {
     Off(String),
 }
 
-/// Runs one power-on to its end.
+/// Runs one power-on to its end: with this seed and these disks from its first moment.
 pub async fn live(
     site: &Site,
     guest: &Guest,
-    seed: Option<Seed>,
+    (seed, disks): (Option<Seed>, Vec<Face>),
     mut orders: mpsc::Receiver<Power>,
     tell: &mpsc::Sender<Happening>,
 ) {
-    let why = match begin(site, guest, seed).await {
+    let why = match begin(site, guest, seed, disks).await {
         Ok((leash, line)) => attend(site, guest, leash, line, &mut orders, tell).await,
         Err(err) => {
             warn!(vmid = guest.vmid, "cannot start: {err:#}");
@@ -99,7 +101,7 @@ pub async fn live(
     let _ = tell.send(Happening::Off(why)).await;
 }
 
-async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>) -> Result<(Child, ChildStdin)> {
+async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>, disks: Vec<Face>) -> Result<(Child, ChildStdin)> {
     let home = site.home(guest.vmid);
     let disk = disk(&home, guest)?;
     if let Some(ready) = site.containers.get_or_init(|| containers::prepared(site)).await {
@@ -116,6 +118,7 @@ async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>) -> Result<(Child,
         guest: guest.clone(),
         image: site.image.dir().to_owned(),
         disk,
+        disks,
         seed,
         program: site.program.clone(),
         purpose: Purpose::Guest,

@@ -82,6 +82,9 @@ pub(super) struct Args {
     /// Seconds until the agent of a VM without a real guest answers, or never
     #[arg(long, default_value = "5", value_parser = seconds_or_never)]
     agent_after: AgentAfter,
+    /// A program that VMs without a real guest do not have, such as cloud-init (repeatable)
+    #[arg(long, value_name = "PROGRAM")]
+    guests_lack: Vec<String>,
     /// Refuse bad logins at once, not after three seconds
     #[arg(long)]
     no_login_delay: bool,
@@ -207,6 +210,7 @@ fn options(args: Args) -> anyhow::Result<Options> {
         budgets: args.budget,
         tick: args.tick,
         agent_after: args.agent_after.0,
+        guests_lack: args.guests_lack,
         login_delay: Duration::from_secs(if args.no_login_delay { 0 } else { 3 }),
         backing: args.backing,
     })

@@ -81,8 +81,8 @@ fn drive(world: &World, node: &str, key: &str, text: &str) -> Value {
     let volume = world.volumes.find(volid, node);
     let size = volume.map_or(0, |v| v.size);
     let media = if is_cdrom(text) { "cdrom" } else { "disk" };
-    let mut drive =
-        json!({"key": key, "volid": volid, "media": media, "size": size, "serial": option_of(text, "serial")});
+    let (serial, wwn) = (option_of(text, "serial"), option_of(text, "wwn"));
+    let mut drive = json!({"key": key, "volid": volid, "media": media, "size": size, "serial": serial, "wwn": wwn});
     if let Some(file) = volume.and_then(|v| world.contents.file(v)) {
         drive["file"] = json!(file);
     }

@@ -67,8 +67,9 @@ pub(crate) fn answer(world: &mut World, vmid: u32, command: &str, arguments: &Va
     let pace = world.pace.scaled(1.0);
     let Some(guest) = world.guests.get_mut(&vmid) else { return wrong("no such guest") };
     let disks = disk_names(guest);
+    let inside = shell::Inside { disks: &disks, lacks: &world.guests_lack, ..shell::Inside::default() };
     if let Some(run) = guest.run.as_mut()
-        && let Some(answer) = acts(run, command, arguments, &disks, now, pace)
+        && let Some(answer) = acts(run, command, arguments, inside, (now, pace))
     {
         if matches!(command, "guest-shutdown" | "guest-suspend-disk") {
             world.powered_off(vmid);
@@ -87,7 +88,13 @@ fn wrong(text: &str) -> Value {
 }
 
 /// Commands that change something inside.
-fn acts(run: &mut Run, command: &str, arguments: &Value, disks: &[String], now: f64, pace: f64) -> Option<Value> {
+fn acts(
+    run: &mut Run,
+    command: &str,
+    arguments: &Value,
+    playing: shell::Inside<'_>,
+    (now, pace): (f64, f64),
+) -> Option<Value> {
     let word = |name: &str| arguments[name].as_str().unwrap_or_default();
     let inside = &mut run.inside;
     let value = match command {
@@ -103,7 +110,7 @@ fn acts(run: &mut Run, command: &str, arguments: &Value, disks: &[String], now: 
             inside.frozen = freeze;
             json!(i32::from(changed))
         }
-        "guest-exec" => return Some(exec(inside, arguments, disks, now, pace)),
+        "guest-exec" => return Some(exec(inside, arguments, playing, (now, pace))),
         "guest-exec-status" => return Some(exec_status(inside, arguments["pid"].as_i64().unwrap_or_default(), now)),
         "guest-file-write" => {
             let path = word("path");
@@ -136,12 +143,12 @@ fn folder_is_missing(path: &str) -> bool {
     !["", "/tmp", "/root", "/etc", "/var/tmp", "/run", "/home", "/opt", "/var/lib", "/mnt"].contains(&folder)
 }
 
-fn exec(inside: &mut Inside, arguments: &Value, disks: &[String], now: f64, pace: f64) -> Value {
+fn exec(inside: &mut Inside, arguments: &Value, playing: shell::Inside<'_>, (now, pace): (f64, f64)) -> Value {
     let path = arguments["path"].as_str().unwrap_or_default();
     let words: Vec<&str> = arguments["arg"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let input = arguments["input-data"].as_str().and_then(|t| STANDARD.decode(t).ok()).unwrap_or_default();
     let input = String::from_utf8_lossy(&input).into_owned();
-    let Some(mut process) = shell::run(path, &words, &input, disks) else {
+    let Some(mut process) = shell::run(path, &words, shell::Inside { input: &input, ..playing }) else {
         return wrong(&format!(
             "Guest agent command failed, error was 'Failed to execute child process \u{201c}{path}\u{201d} (No such \
              file or directory)'"

@@ -13,8 +13,18 @@ const NOT_PLAYED: &str = "a guest of paper does not run this\n";
 const PRESENT: &[&str] =
     &["busybox", "dd", "df", "dmesg", "hostname", "ip", "lsblk", "mount", "readlink", "systemctl", "umount"];
 
+/// The guest in which a command is played.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Inside<'a> {
+    /// What the command is given to read.
+    pub(crate) input: &'a str,
+    pub(crate) disks: &'a [String],
+    /// Programs that it does not have.
+    pub(crate) lacks: &'a [String],
+}
+
 /// Plays a command; none if the guest has no such program. `until` is the seconds it takes.
-pub(crate) fn run(program: &str, words: &[&str], input: &str, disks: &[String]) -> Option<Process> {
+pub(crate) fn run(program: &str, words: &[&str], inside: Inside<'_>) -> Option<Process> {
     let name = program
         .strip_prefix("/bin/")
         .or_else(|| program.strip_prefix("/usr/bin/"))
@@ -22,21 +32,25 @@ pub(crate) fn run(program: &str, words: &[&str], input: &str, disks: &[String]) 
         .unwrap_or(program);
     if name == "sh" || name == "bash" {
         return Some(match words {
-            ["-c" | "-lc", script, ..] => self::script(script, input, disks),
+            ["-c" | "-lc", script, ..] => self::script(script, inside),
             _ => Process::default(),
         });
     }
-    builtin(name, words, input, disks).or_else(|| PRESENT.contains(&name).then(not_played))
+    builtin(name, words, inside).or_else(|| PRESENT.contains(&name).then(not_played))
 }
 
 fn not_played() -> Process {
     Process { out: NOT_PLAYED.to_owned(), ..Process::default() }
 }
 
-fn builtin(name: &str, words: &[&str], input: &str, disks: &[String]) -> Option<Process> {
+fn builtin(name: &str, words: &[&str], inside: Inside<'_>) -> Option<Process> {
+    if inside.lacks.iter().any(|lacked| lacked == name) {
+        return None;
+    }
+    let Inside { input, disks, .. } = inside;
     let says = |out: String| Process { out, ..Process::default() };
     Some(match (name, words) {
-        ("busybox", [applet, rest @ ..]) => return builtin(applet, rest, input, disks),
+        ("busybox", [applet, rest @ ..]) => return builtin(applet, rest, inside),
         ("true" | "sync", _) => Process::default(),
         ("false", _) => Process { code: 1, ..Process::default() },
         ("echo", ["-n", rest @ ..]) => says(rest.join(" ")),
@@ -73,7 +87,7 @@ pub(crate) fn known_file(path: &str) -> Option<&'static str> {
 }
 
 /// Commands in a row, as far as they are played.
-fn script(text: &str, input: &str, disks: &[String]) -> Process {
+fn script(text: &str, inside: Inside<'_>) -> Process {
     if text.contains(['$', '`', '|', '&', '(', '*', '<', '\n']) && !text.contains(">&2") {
         return not_played();
     }
@@ -87,7 +101,7 @@ fn script(text: &str, input: &str, disks: &[String]) -> Process {
             all.code = rest.first().and_then(|c| c.parse().ok()).unwrap_or(all.code);
             return all;
         }
-        let Some(process) = builtin(name, rest, input, disks) else {
+        let Some(process) = builtin(name, rest, inside) else {
             if PRESENT.contains(name) {
                 return not_played();
             }
@@ -171,7 +185,8 @@ mod test {
     use super::*;
 
     fn sh(text: &str) -> Process {
-        run("sh", &["-c", text], "", &["sda".to_owned(), "sdb".to_owned()]).unwrap()
+        let disks = ["sda".to_owned(), "sdb".to_owned()];
+        run("sh", &["-c", text], Inside { disks: &disks, ..Inside::default() }).unwrap()
     }
 
     #[test]
@@ -182,16 +197,24 @@ mod test {
 
     #[test]
     fn a_program_that_the_guest_lacks_cannot_be_started_but_a_script_that_names_it_ends_with_127() {
-        assert!(run("/no/such", &[], "", &[]).is_none());
-        assert!(run("echo hello", &[], "", &[]).is_none(), "a line is not a program");
+        assert!(run("/no/such", &[], Inside::default()).is_none());
+        assert!(run("echo hello", &[], Inside::default()).is_none(), "a line is not a program");
         assert_eq!(sh("nosuch").code, 127);
     }
 
     #[test]
     fn cloud_init_is_done_when_the_guest_answers() {
-        let process = run("cloud-init", &["status", "--wait"], "", &[]).unwrap();
+        let process = run("cloud-init", &["status", "--wait"], Inside::default()).unwrap();
         assert_eq!((process.out.as_str(), process.code), ("status: done\n", 0));
         assert_eq!(sh("cloud-init status --wait").code, 0);
+    }
+
+    #[test]
+    fn a_program_that_is_said_to_lack_is_not_there_by_itself_nor_in_a_script() {
+        let lacks = ["cloud-init".to_owned()];
+        let inside = Inside { lacks: &lacks, ..Inside::default() };
+        assert!(run("cloud-init", &["status"], inside).is_none());
+        assert_eq!(run("/bin/sh", &["-c", "cloud-init status --wait"], inside).unwrap().code, 127);
     }
 
     #[test]

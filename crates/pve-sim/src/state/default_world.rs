@@ -60,6 +60,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         tick: options.tick / options.speed.max(0.001),
         next_tick: now,
         agent_after: options.agent_after,
+        guests_lack: options.guests_lack.clone(),
         boots: super::guest::System::default(),
         cluster: Cluster { name: cluster_name(options.cluster), secret, ..Cluster::default() },
         nodes: (1..=options.nodes.max(1)).map(|n| node(n, options.cluster, now, fingerprint)).collect(),

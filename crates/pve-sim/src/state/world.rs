@@ -55,6 +55,9 @@ pub(crate) struct World {
     pub(crate) next_tick: f64,
     /// Seconds from power-on until a paper guest's agent answers; none for never.
     pub(crate) agent_after: Option<f64>,
+    /// Programs that paper guests do not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) guests_lack: Vec<String>,
     /// What boots in VMs of which nothing else is said.
     #[serde(default)]
     pub(crate) boots: System,

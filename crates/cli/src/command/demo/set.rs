@@ -121,6 +121,8 @@ async fn simulator(dir: &Path, processes: &mut Vec<Process>, stages: &mut Stages
     let sim = ProcessSpec::new("pve-sim", beside("pve-sim")?, dir.join("pve-sim.log"))
         .args(["--nodes", "3", "--port", "8006", "--control-port", "8007", "-o", "json", "--ready-file"])
         .arg(&ready)
+        .arg("--backing")
+        .arg(dir.join("volumes"))
         .start()?;
     processes.push(sim);
     let text = eventually(Duration::from_secs(10), || async {
