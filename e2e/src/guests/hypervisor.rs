@@ -62,7 +62,7 @@ impl Hypervisor {
             // refused until the clone is done
             Ok(self.call(Method::POST, &format!("/nodes/pve1/qemu/{vmid}/status/start"), &[]).await?)
         });
-        started.await.with_context(|| format!("start VM {vmid}"))
+        started.await.map(drop).with_context(|| format!("start VM {vmid}"))
     }
 
     /// Calls the API; the answer's data.

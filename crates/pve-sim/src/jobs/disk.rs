@@ -93,6 +93,9 @@ pub(crate) fn resize(world: &mut World, upid: &str, resize: &Resize) -> Result<(
     let mut parts: Vec<String> = text.split(',').filter(|p| !p.starts_with("size=")).map(str::to_owned).collect();
     let first = parts.remove(0);
     parts.push(format!("size={}", print_size(size)));
+    if running {
+        crate::hook::changed(world, resize.vmid, &resize.disk);
+    }
     parts.sort();
     parts.insert(0, first);
     if let Ok(guest) = world.guest_mut(&resize.node, resize.vmid) {
