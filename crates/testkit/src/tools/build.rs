@@ -25,6 +25,9 @@ const CAPI_DIRECTORIES: [(&str, &str); 3] = [
     ("controlplane/kubeadm/config", "controlplane"),
 ];
 
+/// The module that holds the CRDs of volume snapshots.
+const SNAPSHOT_MODULE: &str = "github.com/kubernetes-csi/external-snapshotter/client/v8";
+
 struct Report<'a> {
     tool: Tool,
     number: usize,
@@ -97,6 +100,10 @@ fn build_one(go: &Go, root: &Path, tool: Tool, path: &Path, report: &Report<'_>)
             command.arg("-o").arg(&result).arg(package);
             watched(command, &log, report)?;
         }
+        None if tool == Tool::SnapshotCrds => {
+            let source = module_directory(go, &module, SNAPSHOT_MODULE, &log, report)?;
+            copy_all(&source.join("config/crd"), &result, |name| name.starts_with("snapshot."))?;
+        }
         None => lay_manifests(go, &module, &result, &log, report)?,
     }
     let parent = path.parent().unwrap_or(root);
@@ -123,7 +130,17 @@ fn lay_module(family: Family, dir: &Path) -> Result<()> {
 
 /// Copies CRDs and webhook configurations out of the module, so that a later run needs no module cache.
 fn lay_manifests(go: &Go, module: &Path, result: &Path, log: &Path, report: &Report<'_>) -> Result<()> {
-    let name = Family::Capi.module_path();
+    let source = module_directory(go, module, Family::Capi.module_path(), log, report)?;
+    for (from, to) in CAPI_DIRECTORIES {
+        let (from, to) = (source.join(from), result.join(to));
+        copy_all(&from.join("crd/bases"), &to.join("crds"), |_| true)?;
+        copy(&from.join("webhook/manifests.yaml"), &to.join("webhooks.yaml"))?;
+    }
+    Ok(())
+}
+
+/// Where the module cache has this module.
+fn module_directory(go: &Go, module: &Path, name: &str, log: &Path, report: &Report<'_>) -> Result<PathBuf> {
     let mut download = go.command(module);
     download.args(["mod", "download", name]);
     watched(download, log, report)?;
@@ -132,14 +149,15 @@ fn lay_manifests(go: &Go, module: &Path, result: &Path, log: &Path, report: &Rep
     if !output.status.success() || !source.is_dir() {
         bail!("find the module `{name}`: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    for (from, to) in CAPI_DIRECTORIES {
-        let (from, to) = (source.join(from), result.join(to));
-        fs::create_dir_all(to.join("crds")).with_context(|| format!("make `{}`", to.display()))?;
-        copy(&from.join("webhook/manifests.yaml"), &to.join("webhooks.yaml"))?;
-        let crds = from.join("crd/bases");
-        for entry in fs::read_dir(&crds).with_context(|| format!("read `{}`", crds.display()))? {
-            let entry = entry.with_context(|| format!("read `{}`", crds.display()))?;
-            copy(&entry.path(), &to.join("crds").join(entry.file_name()))?;
+    Ok(source)
+}
+
+fn copy_all(from: &Path, to: &Path, which: impl Fn(&str) -> bool) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("make `{}`", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("read `{}`", from.display()))? {
+        let entry = entry.with_context(|| format!("read `{}`", from.display()))?;
+        if which(&entry.file_name().to_string_lossy()) {
+            copy(&entry.path(), &to.join(entry.file_name()))?;
         }
     }
     Ok(())

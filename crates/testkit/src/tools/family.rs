@@ -2,6 +2,7 @@
 //!
 //! Promises: the cache key covers everything that decides the bytes: go.mod, go.sum, sources, version, flags.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -16,65 +17,106 @@ pub(super) enum Family {
     Coredns,
     /// Programs of ours around clients of Proxmox VE that others wrote: the only family with sources.
     PveClients,
+    /// What Kubernetes puts beside a storage driver.
+    CsiSidecars,
+    KubeRouter,
+    VictoriaMetrics,
+    VictoriaLogs,
+}
+
+/// What a family is made of.
+struct Facts {
+    name: &'static str,
+    /// The module whose version is the family's, as go.mod writes it.
+    module: &'static str,
+    // Inside of us, so that a binary works without the checkout.
+    go_mod: &'static str,
+    go_sum: &'static str,
+    tags: &'static str,
+    /// Packages that are told the version in Kubernetes' way.
+    told: &'static [&'static str],
+    /// The variable that is told the version, in everybody else's way.
+    variable: Option<&'static str>,
+    /// Sources beside go.mod: where in the module, and what.
+    sources: &'static [(&'static str, &'static str)],
+}
+
+/// A family's go.mod and go.sum, and nothing else that is special.
+macro_rules! facts {
+    ($name:literal, $module:literal $(, $field:ident: $value:expr)* $(,)?) => {
+        Facts {
+            $($field: $value,)*
+            ..Facts {
+                name: $name,
+                module: $module,
+                go_mod: include_str!(concat!("../../../../tools/", $name, "/go.mod")),
+                go_sum: include_str!(concat!("../../../../tools/", $name, "/go.sum")),
+                tags: "",
+                told: &[],
+                variable: None,
+                sources: &[],
+            }
+        }
+    };
 }
 
 impl Family {
+    const fn facts(self) -> Facts {
+        match self {
+            Self::Etcd => facts!("etcd", "go.etcd.io/etcd/server/v3"),
+            Self::K8s => facts!(
+                "k8s",
+                "k8s.io/kubernetes",
+                tags: "grpcnotrace,selinux,notest",
+                told: &["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"],
+            ),
+            Self::Capi => facts!("capi", "sigs.k8s.io/cluster-api", told: &["sigs.k8s.io/cluster-api/version"]),
+            Self::Cni => facts!("cni", "github.com/containernetworking/plugins"),
+            Self::Coredns => facts!("coredns", "github.com/coredns/coredns"),
+            Self::PveClients => facts!(
+                "pve-clients",
+                "github.com/luthermonson/go-proxmox",
+                sources: &[
+                    ("go-proxmox/main.go", include_str!("../../../../tools/pve-clients/go-proxmox/main.go")),
+                    ("proxmox-api-go/main.go", include_str!("../../../../tools/pve-clients/proxmox-api-go/main.go")),
+                    ("quickstart/main.go", include_str!("../../../../tools/pve-clients/quickstart/main.go")),
+                ],
+            ),
+            Self::CsiSidecars => facts!("csi-sidecars", "github.com/kubernetes-csi/external-provisioner/v6"),
+            Self::KubeRouter => facts!("kube-router", "github.com/cloudnativelabs/kube-router/v2"),
+            Self::VictoriaMetrics => facts!(
+                "victoria-metrics",
+                "github.com/VictoriaMetrics/VictoriaMetrics",
+                variable: Some("github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version"),
+            ),
+            Self::VictoriaLogs => facts!(
+                "victoria-logs",
+                "github.com/VictoriaMetrics/VictoriaLogs",
+                variable: Some("github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version"),
+            ),
+        }
+    }
+
     pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd",
-            Self::K8s => "k8s",
-            Self::Capi => "capi",
-            Self::Cni => "cni",
-            Self::Coredns => "coredns",
-            Self::PveClients => "pve-clients",
-        }
+        self.facts().name
     }
 
-    /// The module whose version is the family's, as go.mod writes it.
+    /// The module whose version is the family's.
     pub(super) const fn module_path(self) -> &'static str {
-        match self {
-            Self::Etcd => "go.etcd.io/etcd/server/v3",
-            Self::K8s => "k8s.io/kubernetes",
-            Self::Capi => "sigs.k8s.io/cluster-api",
-            Self::Cni => "github.com/containernetworking/plugins",
-            Self::Coredns => "github.com/coredns/coredns",
-            Self::PveClients => "github.com/luthermonson/go-proxmox",
-        }
+        self.facts().module
     }
 
-    // Inside of us, so that a binary works without the checkout.
     pub(super) const fn go_mod(self) -> &'static str {
-        match self {
-            Self::Etcd => include_str!("../../../../tools/etcd/go.mod"),
-            Self::K8s => include_str!("../../../../tools/k8s/go.mod"),
-            Self::Capi => include_str!("../../../../tools/capi/go.mod"),
-            Self::Cni => include_str!("../../../../tools/cni/go.mod"),
-            Self::Coredns => include_str!("../../../../tools/coredns/go.mod"),
-            Self::PveClients => include_str!("../../../../tools/pve-clients/go.mod"),
-        }
+        self.facts().go_mod
     }
 
     pub(super) const fn go_sum(self) -> &'static str {
-        match self {
-            Self::Etcd => include_str!("../../../../tools/etcd/go.sum"),
-            Self::K8s => include_str!("../../../../tools/k8s/go.sum"),
-            Self::Capi => include_str!("../../../../tools/capi/go.sum"),
-            Self::Cni => include_str!("../../../../tools/cni/go.sum"),
-            Self::Coredns => include_str!("../../../../tools/coredns/go.sum"),
-            Self::PveClients => include_str!("../../../../tools/pve-clients/go.sum"),
-        }
+        self.facts().go_sum
     }
 
     /// Sources beside go.mod: where in the module, and what.
     pub(super) const fn sources(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Etcd | Self::K8s | Self::Capi | Self::Cni | Self::Coredns => &[],
-            Self::PveClients => &[
-                ("go-proxmox/main.go", include_str!("../../../../tools/pve-clients/go-proxmox/main.go")),
-                ("proxmox-api-go/main.go", include_str!("../../../../tools/pve-clients/proxmox-api-go/main.go")),
-                ("quickstart/main.go", include_str!("../../../../tools/pve-clients/quickstart/main.go")),
-            ],
-        }
+        self.facts().sources
     }
 
     /// The version in go.mod, with its `v`.
@@ -84,24 +126,17 @@ impl Family {
     }
 
     pub(super) const fn tags(self) -> &'static str {
-        match self {
-            Self::K8s => "grpcnotrace,selinux,notest",
-            Self::Etcd | Self::Capi | Self::Cni | Self::Coredns | Self::PveClients => "",
-        }
+        self.facts().tags
     }
 
     /// `-ldflags`: stripped, and with the version that a build from a checkout would have.
     pub(super) fn ldflags(self) -> String {
-        let packages: &[&str] = match self {
-            Self::K8s => &["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"],
-            Self::Capi => &["sigs.k8s.io/cluster-api/version"],
-            Self::Etcd | Self::Cni | Self::Coredns | Self::PveClients => &[],
-        };
+        let Facts { told, variable, .. } = self.facts();
         let version = self.version();
         let mut numbers = version.trim_start_matches('v').split('.');
         let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
         let mut flags = String::from("-s -w");
-        for package in packages {
+        for package in told {
             for (name, value) in [
                 ("gitVersion", version),
                 ("gitMajor", major),
@@ -117,6 +152,10 @@ impl Family {
                 flags.push('=');
                 flags.push_str(value);
             }
+        }
+        if let Some(variable) = variable {
+            // Writing to a String cannot fail.
+            let _ = write!(flags, " -X {variable}={version}");
         }
         flags
     }
@@ -148,13 +187,25 @@ fn required_version(go_mod: &'static str, module: &str) -> Option<&'static str> 
 mod test {
     use super::*;
 
-    const ALL: [Family; 6] =
-        [Family::Etcd, Family::K8s, Family::Capi, Family::Cni, Family::Coredns, Family::PveClients];
+    const ALL: [Family; 10] = [
+        Family::Etcd,
+        Family::K8s,
+        Family::Capi,
+        Family::Cni,
+        Family::Coredns,
+        Family::PveClients,
+        Family::CsiSidecars,
+        Family::KubeRouter,
+        Family::VictoriaMetrics,
+        Family::VictoriaLogs,
+    ];
 
     #[test]
     fn every_go_mod_names_the_version_of_its_family() {
         let versions: Vec<&str> = ALL.iter().map(|family| family.version()).collect();
-        assert_eq!(versions, ["v3.6.16", "v1.36.3", "v1.14.2", "v1.10.0", "v1.14.0", "v0.8.2"]);
+        let kubernetes = ["v3.6.16", "v1.36.3", "v1.14.2", "v1.10.0", "v1.14.0"];
+        let others = ["v0.8.2", "v6.3.0", "v2.1.0", "v1.151.0", "v1.52.1"];
+        assert_eq!(versions, [&kubernetes[..], &others[..]].concat());
     }
 
     #[test]

@@ -46,7 +46,16 @@ fn question(tool: Tool) -> Option<(&'static [&'static str], Fit)> {
         | Tool::Coredns
         | Tool::GoProxmox
         | Tool::ProxmoxApiGo
-        | Tool::PveQuickstart => None,
+        | Tool::PveQuickstart
+        | Tool::SnapshotCrds
+        | Tool::CsiProvisioner
+        | Tool::CsiAttacher
+        | Tool::CsiSnapshotter
+        | Tool::SnapshotController
+        | Tool::KubeRouter
+        | Tool::VictoriaMetrics
+        | Tool::Vmalert
+        | Tool::VictoriaLogs => None,
     }
 }
 

@@ -33,6 +33,16 @@ pub enum Tool {
     ProxmoxApiGo,
     /// The Go program of `docs/pve-sim.md`.
     PveQuickstart,
+    /// CRDs of volume snapshots: a directory of YAML.
+    SnapshotCrds,
+    CsiProvisioner,
+    CsiAttacher,
+    CsiSnapshotter,
+    SnapshotController,
+    KubeRouter,
+    VictoriaMetrics,
+    Vmalert,
+    VictoriaLogs,
 }
 
 impl Tool {
@@ -80,6 +90,13 @@ impl Tool {
     /// Clients of Proxmox VE that others wrote, for tests of the simulator.
     pub const PVE_CLIENTS: [Self; 3] = [Self::GoProxmox, Self::ProxmoxApiGo, Self::PveQuickstart];
 
+    /// What Kubernetes puts beside a storage driver.
+    pub const CSI: [Self; 5] =
+        [Self::SnapshotCrds, Self::CsiProvisioner, Self::CsiAttacher, Self::CsiSnapshotter, Self::SnapshotController];
+
+    /// Stores of metrics and logs.
+    pub const MONITORING: [Self; 3] = [Self::VictoriaMetrics, Self::Vmalert, Self::VictoriaLogs];
+
     /// The name of its file.
     pub const fn file_name(self) -> &'static str {
         match self {
@@ -103,6 +120,15 @@ impl Tool {
             Self::GoProxmox => "go-proxmox",
             Self::ProxmoxApiGo => "proxmox-api-go",
             Self::PveQuickstart => "pve-quickstart",
+            Self::SnapshotCrds => "snapshot-crds",
+            Self::CsiProvisioner => "csi-provisioner",
+            Self::CsiAttacher => "csi-attacher",
+            Self::CsiSnapshotter => "csi-snapshotter",
+            Self::SnapshotController => "snapshot-controller",
+            Self::KubeRouter => "kube-router",
+            Self::VictoriaMetrics => "victoria-metrics",
+            Self::Vmalert => "vmalert",
+            Self::VictoriaLogs => "victoria-logs",
         }
     }
 
@@ -110,9 +136,7 @@ impl Tool {
     pub(super) fn relative_path(self) -> PathBuf {
         match self.family() {
             Family::Cni => PathBuf::from("cni").join(self.file_name()),
-            Family::Etcd | Family::K8s | Family::Capi | Family::Coredns | Family::PveClients => {
-                PathBuf::from(self.file_name())
-            }
+            _ => PathBuf::from(self.file_name()),
         }
     }
 
@@ -130,6 +154,14 @@ impl Tool {
             Self::CniBridge | Self::CniLoopback | Self::CniHostLocal | Self::CniPortmap => Family::Cni,
             Self::Coredns => Family::Coredns,
             Self::GoProxmox | Self::ProxmoxApiGo | Self::PveQuickstart => Family::PveClients,
+            Self::SnapshotCrds
+            | Self::CsiProvisioner
+            | Self::CsiAttacher
+            | Self::CsiSnapshotter
+            | Self::SnapshotController => Family::CsiSidecars,
+            Self::KubeRouter => Family::KubeRouter,
+            Self::VictoriaMetrics | Self::Vmalert => Family::VictoriaMetrics,
+            Self::VictoriaLogs => Family::VictoriaLogs,
         }
     }
 
@@ -141,7 +173,7 @@ impl Tool {
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
             Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
-            Self::CapiManifests => return None,
+            Self::CapiManifests | Self::SnapshotCrds => return None,
             Self::CapiCore => "sigs.k8s.io/cluster-api/core",
             Self::CapiControlPlane => "sigs.k8s.io/cluster-api/controlplane/kubeadm",
             Self::CapiBootstrap => "sigs.k8s.io/cluster-api/bootstrap/kubeadm",
@@ -156,6 +188,14 @@ impl Tool {
             Self::GoProxmox => "./go-proxmox",
             Self::ProxmoxApiGo => "./proxmox-api-go",
             Self::PveQuickstart => "./quickstart",
+            Self::CsiProvisioner => "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
+            Self::CsiAttacher => "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
+            Self::CsiSnapshotter => "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
+            Self::SnapshotController => "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
+            Self::KubeRouter => "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+            Self::VictoriaMetrics => "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics",
+            Self::Vmalert => "github.com/VictoriaMetrics/VictoriaMetrics/app/vmalert",
+            Self::VictoriaLogs => "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs",
         })
     }
 }
