@@ -7,13 +7,18 @@
 mod binary;
 pub mod chance;
 pub mod guests;
+mod nodes;
 mod play;
+mod role;
+mod root;
 mod simulator;
 mod stage;
 mod world;
 
 pub use binary::binary;
+pub use nodes::{Kubelet, READY};
 pub use play::{CLUSTER, MachineWish};
+pub use root::Root;
 pub use simulator::{Rule, Simulator, TOKEN};
 pub use stage::{Leader, Pace, Stage, StageOptions, say};
 pub use world::World;

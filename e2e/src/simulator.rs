@@ -44,6 +44,11 @@ impl Simulator {
         self.running.ca_pem()
     }
 
+    /// The password of `root@pam`.
+    pub fn root_password(&self) -> &str {
+        self.running.root_password()
+    }
+
     /// The provider's secret.
     pub fn secret(&self) -> Result<&str> {
         self.running.token(TOKEN).context("the simulator has no token for the provider")

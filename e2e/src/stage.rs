@@ -16,7 +16,7 @@ use crate::simulator::{Simulator, TOKEN};
 /// Tools that a stage needs.
 const TOOLS: [Tool; 4] = [Tool::Etcd, Tool::KubeApiserver, Tool::Kubectl, Tool::CapiManifests];
 /// Where the chart puts the manager.
-const NAMESPACE: &str = "oxmox-system";
+pub(crate) const NAMESPACE: &str = "oxmox-system";
 const ACCOUNT: &str = "oxmox-capi";
 
 /// How a stage is set.
@@ -60,11 +60,11 @@ pub struct Stage {
     pub sim: Simulator,
     /// A client that may do everything.
     pub kube: kube::Client,
-    plane: ControlPlane,
+    pub(crate) plane: ControlPlane,
     manager: Option<Process>,
     account: PathBuf,
-    options: StageOptions,
-    dir: PathBuf,
+    pub(crate) options: StageOptions,
+    pub(crate) dir: PathBuf,
     starts: usize,
 }
 

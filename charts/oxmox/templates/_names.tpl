@@ -11,6 +11,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end }}
 
+{{- /* The same two of another role: (list . "ccm"). */ -}}
+{{- define "oxmox.selectorOf" -}}
+app.kubernetes.io/name: oxmox
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
+{{- end }}
+
+{{- define "oxmox.labelsOf" -}}
+{{- $root := index . 0 -}}
+{{ include "oxmox.selectorOf" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | quote }}
+{{- end }}
+
 {{- /* The Secret with the manager's own credentials; empty: it has none. */ -}}
 {{- define "oxmox.secret" -}}
 {{- if .Values.proxmox.existingSecret -}}

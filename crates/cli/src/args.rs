@@ -49,6 +49,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Run {
     Capi(Box<command::run_capi::Args>),
+    Ccm(Box<command::run_ccm::Args>),
 }
 
 /// Where a Kubernetes is.

@@ -3,6 +3,7 @@
 mod args;
 mod command;
 mod proxmox;
+mod settings;
 
 use std::io::Write as _;
 use std::process::ExitCode;

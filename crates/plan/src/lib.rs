@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod inventory;
 pub mod machine;
 pub mod mark;
+pub mod node;
 pub mod placement;
 mod seen;
 pub mod template;

@@ -15,6 +15,8 @@ mod config;
 mod error;
 mod guest;
 mod login;
+mod membership;
+mod monitor;
 mod poller;
 mod refusal;
 mod resources;
@@ -32,6 +34,8 @@ pub use cluster::{HaResource, NetworkInterface, NodeEntry, Pool, PoolMember, Ver
 pub use config::{Auth, ClientCert, ClientConfig, ConfigError, Proxy, Timeouts};
 pub use error::{Error, Garbled, Refused, TaskFailed, Tried, Unanswered, Unsent, UnsentCause};
 pub use guest::{CloneRequest, ConfigUpdate, GuestState, Late, Purge};
+pub use membership::Membership;
+pub use monitor::{Fields, NotBackedUp, UsageRow};
 pub use poller::{Busy, Changed, Changes, Poller, PollerOptions, Snapshot, TaskSeen};
 pub use refusal::Refusal;
 pub use resources::{GuestKind, GuestRow, GuestStatus, NodeRow, PoolRow, Resources, StorageRow};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 mod bad_input;
+mod cloud;
 mod crash;
 mod disk;
 mod guest;

@@ -4,6 +4,7 @@ pub(crate) mod crds;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod run_capi;
+pub(crate) mod run_ccm;
 pub(crate) mod verify;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Crds => crds::run(),
         Command::Run(Run::Capi(args)) => block_on(run_capi::run(*args)),
+        Command::Run(Run::Ccm(args)) => block_on(run_ccm::run(*args)),
         Command::Verify(args) => block_on(verify::run(*args)),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),

@@ -51,6 +51,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
         files.push((PathBuf::from(format!("charts/oxmox/crds/{name}.yaml")), ends_once(&text)));
     }
     files.push(("charts/oxmox/files/capi-rbac.yaml".into(), ends_once(&rbac::capi()?)));
+    files.push(("charts/oxmox/files/ccm-rbac.yaml".into(), ends_once(&rbac::ccm()?)));
     files.push(("docs/reference/checks.md".into(), ends_once(&verify::check_pages())));
     Ok(files)
 }

@@ -1,4 +1,4 @@
-//! What the Cluster API provider may do in Kubernetes. The demo applies this file as it is; the chart includes it with
+//! What each role may do in Kubernetes. The demo applies this file as it is; the chart includes it with
 //! its own namespace.
 
 use anyhow::{Context as _, Result};
@@ -6,42 +6,62 @@ use serde_json::{Value, json};
 
 /// Where the chart is installed by default. The chart puts its own namespace in its place.
 const NAMESPACE: &str = "oxmox-system";
-const NAME: &str = "oxmox-capi";
+
+/// The provider of Cluster API.
+pub(super) fn capi() -> Result<String> {
+    role(
+        "capi",
+        &json!([
+            {"apiGroups": ["infrastructure.cluster.x-k8s.io"], "resources": ["proxmoxclusters", "proxmoxmachines"], "verbs": ["get", "list", "watch", "patch", "update"]},
+            {"apiGroups": ["infrastructure.cluster.x-k8s.io"], "resources": ["proxmoxclusters/status", "proxmoxmachines/status"], "verbs": ["patch", "update"]},
+            {"apiGroups": ["infrastructure.cluster.x-k8s.io"], "resources": ["proxmoxclusters/finalizers", "proxmoxmachines/finalizers"], "verbs": ["update"]},
+            {"apiGroups": ["cluster.x-k8s.io"], "resources": ["clusters", "machines"], "verbs": ["get", "list", "watch"]},
+            // bootstrap data and credentials: by name only, never listed
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+            {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        ]),
+    )
+}
+
+/// The cloud controller manager.
+pub(super) fn ccm() -> Result<String> {
+    role(
+        "ccm",
+        &json!([
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch", "patch", "delete"]},
+            {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
+            {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        ]),
+    )
+}
 
 /// ServiceAccount, rights in all namespaces, and rights in its own (the Lease).
-pub(super) fn capi() -> Result<String> {
-    let subject = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]);
-    let labels = json!({"app.kubernetes.io/name": "oxmox", "app.kubernetes.io/component": "capi"});
+fn role(component: &str, rules: &Value) -> Result<String> {
+    let name = format!("oxmox-{component}");
+    let subject = json!([{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}]);
+    let labels = json!({"app.kubernetes.io/name": "oxmox", "app.kubernetes.io/component": component});
     let objects = [
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels}}),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": {"name": NAME, "labels": labels},
-            "rules": [
-                {"apiGroups": ["infrastructure.cluster.x-k8s.io"], "resources": ["proxmoxclusters", "proxmoxmachines"], "verbs": ["get", "list", "watch", "patch", "update"]},
-                {"apiGroups": ["infrastructure.cluster.x-k8s.io"], "resources": ["proxmoxclusters/status", "proxmoxmachines/status"], "verbs": ["patch", "update"]},
-                {"apiGroups": ["infrastructure.cluster.x-k8s.io"], "resources": ["proxmoxclusters/finalizers", "proxmoxmachines/finalizers"], "verbs": ["update"]},
-                {"apiGroups": ["cluster.x-k8s.io"], "resources": ["clusters", "machines"], "verbs": ["get", "list", "watch"]},
-                // bootstrap data and credentials: by name only, never listed
-                {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
-                {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-            ],
+            "metadata": {"name": name, "labels": labels},
+            "rules": rules,
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": NAME, "labels": labels},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+            "metadata": {"name": name, "labels": labels},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
             "subjects": subject,
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels},
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
             "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update", "patch"]}],
         }),
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME},
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
             "subjects": subject,
         }),
     ];

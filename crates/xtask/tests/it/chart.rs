@@ -48,14 +48,21 @@ fn every_value_is_in_the_schema_and_the_other_way_round() {
     agree("", &values, &serde_json::from_str(&schema).unwrap());
 }
 
+/// Roles of the binary that the chart runs.
+const ROLES: [&str; 2] = ["capi", "ccm"];
+
 #[test]
 fn the_generated_rights_name_the_namespace_that_the_template_replaces() {
-    let rights = fs::read_to_string(chart().join("files/capi-rbac.yaml")).unwrap();
-    let template = fs::read_to_string(chart().join("templates/capi-rbac.yaml")).unwrap();
-    assert!(template.contains(r#"replace "oxmox-system" .Release.Namespace"#));
-    assert!(rights.contains("namespace: oxmox-system\n"));
-    let deployment = fs::read_to_string(chart().join("templates/capi-deployment.yaml")).unwrap();
-    assert!(deployment.contains("serviceAccountName: oxmox-capi\n") && rights.contains("name: oxmox-capi\n"));
+    for role in ROLES {
+        let rights = fs::read_to_string(chart().join(format!("files/{role}-rbac.yaml"))).unwrap();
+        let template = fs::read_to_string(chart().join(format!("templates/{role}-rbac.yaml"))).unwrap();
+        assert!(template.contains(r#"replace "oxmox-system" .Release.Namespace"#));
+        assert!(rights.contains("namespace: oxmox-system\n"));
+        let deployment = fs::read_to_string(chart().join(format!("templates/{role}-deployment.yaml"))).unwrap();
+        let account = format!("oxmox-{role}\n");
+        assert!(deployment.contains(&format!("serviceAccountName: {account}")));
+        assert!(rights.contains(&format!("name: {account}")));
+    }
 }
 
 #[test]
@@ -65,22 +72,27 @@ fn every_flag_of_the_chart_exists() {
         eprintln!("SKIPPED every_flag_of_the_chart_exists: `oxmox` is not built; run `make build`");
         return;
     }
-    let help = Command::new(oxmox).args(["run", "capi", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let known: BTreeSet<&str> = help
-        .lines()
-        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
-        .map(|word| word.split(['=', '[']).next().unwrap_or(word))
-        .collect();
-    let deployment = fs::read_to_string(chart().join("templates/capi-deployment.yaml")).unwrap();
-    let used: Vec<&str> = deployment
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- ")?.strip_prefix("--"))
-        .map(|flag| flag.split(['=', ' ']).next().unwrap_or(flag))
-        .collect();
-    assert!(used.len() >= 5, "{used:?}");
-    for flag in used {
-        assert!(known.contains(format!("--{flag}").as_str()), "`oxmox run capi` has no --{flag}; it has {known:?}");
+    for role in ROLES {
+        let help = Command::new(&oxmox).args(["run", role, "--help"]).output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let known: BTreeSet<&str> = help
+            .lines()
+            .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+            .map(|word| word.split(['=', '[']).next().unwrap_or(word))
+            .collect();
+        let deployment = fs::read_to_string(chart().join(format!("templates/{role}-deployment.yaml"))).unwrap();
+        let used: Vec<&str> = deployment
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- ")?.strip_prefix("--"))
+            .map(|flag| flag.split(['=', ' ']).next().unwrap_or(flag))
+            .collect();
+        assert!(used.len() >= 5, "{used:?}");
+        for flag in used {
+            assert!(
+                known.contains(format!("--{flag}").as_str()),
+                "`oxmox run {role}` has no --{flag}; it has {known:?}"
+            );
+        }
     }
 }
 

@@ -1,0 +1,3 @@
+//! Settings that are read from files.
+
+pub(crate) mod cloud_config;
