@@ -50,6 +50,7 @@ pub(crate) enum Command {
 pub(crate) enum Run {
     Capi(Box<command::run_capi::Args>),
     Ccm(Box<command::run_ccm::Args>),
+    Exporter(Box<command::run_exporter::Args>),
 }
 
 /// Where a Kubernetes is.

@@ -1,6 +1,7 @@
 //! Reads a target: each thing once, whatever collectors want it, and all at the same time.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use pve_types::NodeName;
 use tokio::time::{Instant, timeout_at};
@@ -25,11 +26,15 @@ pub async fn collect(target: &Target, selection: Selection, deadline: Instant, o
     let client = &target.client;
     let read = Reader { deadline, own };
     let (cluster, resources, version, not_backed_up, qdevice) = tokio::join!(
-        read.of(selection.any(&reads::CLUSTER), "/cluster/status", client.cluster_rows()),
-        read.of(selection.any(&reads::RESOURCES), "/cluster/resources", client.usage()),
-        read.of(selection.has(Collector::Version), "/version", client.version_fields()),
-        read.of(selection.has(Collector::BackupInfo), "/cluster/backup-info/not-backed-up", client.not_backed_up()),
-        read.of(selection.has(Collector::Qdevice), "/cluster/config/qdevice", client.qdevice()),
+        read.of(selection.any(&reads::CLUSTER), "/cluster/status", Box::pin(client.cluster_rows())),
+        read.of(selection.any(&reads::RESOURCES), "/cluster/resources", Box::pin(client.usage())),
+        read.of(selection.has(Collector::Version), "/version", Box::pin(client.version_fields())),
+        read.of(
+            selection.has(Collector::BackupInfo),
+            "/cluster/backup-info/not-backed-up",
+            Box::pin(client.not_backed_up())
+        ),
+        read.of(selection.has(Collector::Qdevice), "/cluster/config/qdevice", Box::pin(client.qdevice())),
     );
     let mut snapshot = Snapshot {
         selection,
@@ -71,8 +76,8 @@ async fn of_node(target: &Target, read: &Reader<'_>, snapshot: &mut Snapshot, no
     };
     let client = &target.client;
     let (subscription, replication) = tokio::join!(
-        read.of(has(Collector::Subscription), "/nodes/{node}/subscription", client.subscription(&node)),
-        read.of(has(Collector::Replication), "/nodes/{node}/replication", client.replication(&node)),
+        read.of(has(Collector::Subscription), "/nodes/{node}/subscription", Box::pin(client.subscription(&node))),
+        read.of(has(Collector::Replication), "/nodes/{node}/replication", Box::pin(client.replication(&node))),
     );
     if has(Collector::Config) {
         snapshot.onboot = match &snapshot.resources {
@@ -94,7 +99,7 @@ impl Reader<'_> {
         &self,
         wanted: bool,
         path: &'static str,
-        call: impl Future<Output = Result<T, pve::Error>>,
+        call: Pin<Box<dyn Future<Output = Result<T, pve::Error>> + Send + '_>>,
     ) -> Read<T> {
         if !wanted {
             return Read::NotAsked;

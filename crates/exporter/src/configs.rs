@@ -35,9 +35,15 @@ struct Inner {
 struct Guest {
     node: NodeName,
     kind: GuestKind,
-    /// The key `onboot`, once read.
-    onboot: Option<Option<String>>,
+    onboot: Key,
     due: Instant,
+}
+
+/// The key `onboot` of a configuration.
+enum Key {
+    NotRead,
+    Absent,
+    Is(String),
 }
 
 fn word(kind: GuestKind) -> &'static str {
@@ -72,17 +78,25 @@ impl Configs {
                 continue;
             }
             let Ok(place) = place.parse::<NodeName>() else { continue };
-            let guest =
-                guests.entry(vmid).or_insert_with(|| Guest { node: place.clone(), kind, onboot: None, due: now });
+            let guest = guests.entry(vmid).or_insert_with(|| Guest {
+                node: place.clone(),
+                kind,
+                onboot: Key::NotRead,
+                due: now,
+            });
             if guest.kind != kind {
                 // the number is another guest's now
-                (guest.kind, guest.onboot, guest.due) = (kind, None, now);
+                (guest.kind, guest.onboot, guest.due) = (kind, Key::NotRead, now);
             }
             guest.node = place;
             out.all += 1;
-            if let Some(onboot) = &guest.onboot {
-                out.known += 1;
-                out.set.extend(onboot.clone().map(|value| (row.id.clone(), word(kind), value)));
+            match &guest.onboot {
+                Key::NotRead => {}
+                Key::Absent => out.known += 1,
+                Key::Is(value) => {
+                    out.known += 1;
+                    out.set.push((row.id.clone(), word(kind), value.clone()));
+                }
             }
         }
         seen.sort_unstable();
@@ -142,7 +156,7 @@ async fn read(inner: &Inner, vmid: Vmid, node: &NodeName, kind: GuestKind) {
     let Some(guest) = guests.get_mut(&vmid) else { return };
     let wait = match read {
         Ok(mut fields) => {
-            guest.onboot = Some(fields.remove("onboot"));
+            guest.onboot = fields.remove("onboot").map_or(Key::Absent, Key::Is);
             inner.refresh
         }
         Err(why) => {

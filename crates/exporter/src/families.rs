@@ -46,7 +46,7 @@ pub fn families(of: &Snapshot) -> Vec<Family<'_>> {
             Collector::Subscription => all.extend(subscription(of).into_iter().flatten()),
             Collector::Config => all.extend(onboot(of)),
             Collector::Replication => {
-                all.extend(of.replication.got().map(|jobs| replication(jobs)).into_iter().flatten())
+                all.extend(of.replication.got().map(|jobs| replication(jobs)).into_iter().flatten());
             }
         }
     }
@@ -320,11 +320,8 @@ fn replication(jobs: &[Fields]) -> Vec<Family<'_>> {
 fn success(of: &Snapshot) -> Family<'_> {
     let help = "Whether a collector has read all that it needs.";
     let mut family = Family::gauge("oxmox_exporter_collector_success", help);
-    fn well<T>(of: &Read<T>) -> bool {
-        of.got().is_some()
-    }
     for collector in of.selection.iter() {
-        let well = match collector {
+        let all = match collector {
             Collector::Status => well(&of.cluster) && well(&of.resources),
             Collector::Resources => well(&of.resources),
             Collector::Node | Collector::Cluster => well(&of.cluster),
@@ -335,7 +332,11 @@ fn success(of: &Snapshot) -> Family<'_> {
             Collector::Config => well(&of.onboot),
             Collector::Replication => well(&of.replication),
         };
-        family.push([("collector", collector.word())], flag(well));
+        family.push([("collector", collector.word())], flag(all));
     }
     family
+}
+
+fn well<T>(of: &Read<T>) -> bool {
+    of.got().is_some()
 }

@@ -1,6 +1,7 @@
 //! What the exporter tells of itself, under the peer's names.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use daemon::metrics::Registry;
@@ -9,7 +10,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use std::sync::atomic::AtomicU64;
 
 use crate::settings::Settings;
 
@@ -80,9 +80,9 @@ impl Own {
         };
         for module in settings.modules.keys() {
             let by = ByModule { module: module.clone() };
-            inner.errors.get_or_create(&by);
-            inner.seconds.get_or_create(&by);
-            inner.collections.get_or_create(&by);
+            drop(inner.errors.get_or_create(&by));
+            drop(inner.seconds.get_or_create(&by));
+            drop(inner.collections.get_or_create(&by));
         }
         registry.register(|into| {
             let Inner { seconds, collections, errors, api, targets, ready } = &inner;

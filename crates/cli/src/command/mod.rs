@@ -5,6 +5,7 @@ pub(crate) mod crds;
 pub(crate) mod demo;
 pub(crate) mod run_capi;
 pub(crate) mod run_ccm;
+pub(crate) mod run_exporter;
 pub(crate) mod verify;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Crds => crds::run(),
         Command::Run(Run::Capi(args)) => block_on(run_capi::run(*args)),
         Command::Run(Run::Ccm(args)) => block_on(run_ccm::run(*args)),
+        Command::Run(Run::Exporter(args)) => block_on(run_exporter::run(*args)),
         Command::Verify(args) => block_on(verify::run(*args)),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
