@@ -183,14 +183,13 @@ fn the_guest_agent_tells_addresses_where_it_is_asked_for() {
     let settings = Settings { network, ..settings() };
     let mut node = registered();
     assert!(world.settle(&settings, &mut node));
-    use AddressKind::{ExternalIp, Hostname, InternalIp};
     assert_eq!(
         node.addresses,
         [
-            address(Hostname, "w-0"),
-            address(InternalIp, "172.16.0.4"),
-            address(InternalIp, "10.0.0.7"),
-            address(ExternalIp, "192.0.2.9"),
+            address(AddressKind::Hostname, "w-0"),
+            address(AddressKind::InternalIp, "172.16.0.4"),
+            address(AddressKind::InternalIp, "10.0.0.7"),
+            address(AddressKind::ExternalIp, "192.0.2.9"),
         ]
     );
     world.asked.clear();
