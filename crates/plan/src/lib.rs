@@ -12,5 +12,6 @@ pub mod node;
 pub mod placement;
 mod seen;
 pub mod template;
+pub mod volume;
 
 pub use seen::{Again, Seen, Severity};

@@ -1,6 +1,6 @@
 //! Calls about virtual machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pve_types::{DiskSize, GuestConfig, NodeName, PoolId, StorageId, Tags, Upid, Vmid, lenient};
@@ -60,6 +60,44 @@ pub struct ConfigUpdate {
     pub delete: Vec<String>,
     /// Only if the configuration is still the one with this digest.
     pub digest: Option<String>,
+    /// Keys whose waiting change is forgotten.
+    pub revert: Vec<String>,
+    /// What becomes of volumes that deleted drives of the guest's own had.
+    pub freed: Freed,
+}
+
+/// What becomes of a volume that the guest owns when its drive is deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Freed {
+    /// It is kept as `unusedN`.
+    #[default]
+    No,
+    /// It is freed.
+    Yes,
+}
+
+/// A key of a guest's configuration, now and as it will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRow {
+    /// The key.
+    pub key: String,
+    /// Its value now.
+    pub value: Option<String>,
+    /// The value that waits for a restart or for the guest.
+    pub pending: Option<String>,
+    /// Whether it waits to be deleted.
+    pub delete: bool,
+}
+
+#[derive(Deserialize)]
+struct RawPending {
+    key: String,
+    #[serde(default, deserialize_with = "lenient::opt_text")]
+    value: Option<String>,
+    #[serde(default, deserialize_with = "lenient::opt_text")]
+    pending: Option<String>,
+    #[serde(default, deserialize_with = "lenient::opt_number")]
+    delete: Option<u8>,
 }
 
 /// Whether destroying also takes the guest out of backup, replication and high availability.
@@ -111,6 +149,9 @@ pub struct GuestState {
     pub maxmem: Option<u64>,
     #[serde(default)]
     ha: Ha,
+    /// What QEMU has, by drive; absent while it does not run.
+    #[serde(default)]
+    blockstat: Option<BTreeMap<String, serde::de::IgnoredAny>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -124,6 +165,29 @@ impl GuestState {
     pub fn ha_managed(&self) -> bool {
         self.ha.managed
     }
+
+    /// The drives that QEMU has; `None` when it does not run, or does not say.
+    pub fn blocks(&self) -> Option<BTreeSet<String>> {
+        self.blockstat.as_ref().map(|blocks| blocks.keys().cloned().collect())
+    }
+}
+
+impl ConfigUpdate {
+    fn put_into(&self, mut call: Call) -> Result<Call, Error> {
+        let Self { set, delete, digest, revert, freed } = self;
+        for (key, value) in set {
+            call = call.with(key, value)?;
+        }
+        let list = |keys: &[String]| (!keys.is_empty()).then(|| keys.join(","));
+        let force = match freed {
+            Freed::No => None,
+            Freed::Yes => Some(1),
+        };
+        call.maybe("delete", list(delete))?
+            .maybe("revert", list(revert))?
+            .maybe("force", force)?
+            .maybe("digest", digest.as_ref())
+    }
 }
 
 impl Client {
@@ -131,6 +195,33 @@ impl Client {
     pub async fn guest_config(&self, node: &NodeName, vmid: Vmid) -> Result<GuestConfig, Error> {
         let values = [node.as_str(), &vmid.to_string()];
         self.fetch(Call::get("/nodes/{node}/qemu/{vmid}/config", &values)?).await
+    }
+
+    /// A guest's configuration, each key as it is now and as it will be.
+    pub async fn guest_pending(&self, node: &NodeName, vmid: Vmid) -> Result<Vec<PendingRow>, Error> {
+        let values = [node.as_str(), &vmid.to_string()];
+        let rows: Vec<RawPending> = self.fetch(Call::get("/nodes/{node}/qemu/{vmid}/pending", &values)?).await?;
+        let read = |RawPending { key, value, pending, delete }| PendingRow {
+            key,
+            value,
+            pending,
+            delete: delete.is_some_and(|delete| delete > 0),
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// Makes a VM out of these keys. Not to be repeated blindly.
+    pub async fn create_guest(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        keys: &BTreeMap<String, String>,
+    ) -> Result<Upid, Error> {
+        let mut call = Call::post("/nodes/{node}/qemu", &[node.as_str()])?.with("vmid", vmid)?;
+        for (key, value) in keys {
+            call = call.with(key, value)?;
+        }
+        self.fetch(call).await
     }
 
     /// A guest's present state.
@@ -160,21 +251,40 @@ impl Client {
     /// Changes a guest's configuration. Returns when it is written, not when it is in force: a running
     /// guest takes some changes only at its next start.
     pub async fn update_config(&self, node: &NodeName, vmid: Vmid, update: &ConfigUpdate) -> Result<(), Error> {
-        let ConfigUpdate { set, delete, digest } = update;
         let values = [node.as_str(), &vmid.to_string()];
-        let mut call = Call::put("/nodes/{node}/qemu/{vmid}/config", &values)?;
-        for (key, value) in set {
-            call = call.with(key, value)?;
-        }
-        let delete = (!delete.is_empty()).then(|| delete.join(","));
-        let call = call.maybe("delete", delete)?.maybe("digest", digest.as_ref())?;
-        self.run(call).await
+        self.run(update.put_into(Call::put("/nodes/{node}/qemu/{vmid}/config", &values)?)?).await
+    }
+
+    /// The same as a task, for changes that take their time (copies). `None` when it was done at once.
+    pub async fn update_config_task(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        update: &ConfigUpdate,
+    ) -> Result<Option<Upid>, Error> {
+        let values = [node.as_str(), &vmid.to_string()];
+        self.fetch(update.put_into(Call::post("/nodes/{node}/qemu/{vmid}/config", &values)?)?).await
     }
 
     /// Grows a disk to the size. Asking for its present size does nothing.
     pub async fn resize(&self, node: &NodeName, vmid: Vmid, disk: &str, size: DiskSize) -> Result<Upid, Error> {
+        self.resize_if(node, vmid, disk, size, None).await
+    }
+
+    /// The same, only if the configuration is still the one with this digest.
+    pub async fn resize_if(
+        &self,
+        node: &NodeName,
+        vmid: Vmid,
+        disk: &str,
+        size: DiskSize,
+        digest: Option<&str>,
+    ) -> Result<Upid, Error> {
         let values = [node.as_str(), &vmid.to_string()];
-        let call = Call::put("/nodes/{node}/qemu/{vmid}/resize", &values)?.with("disk", disk)?.with("size", size)?;
+        let call = Call::put("/nodes/{node}/qemu/{vmid}/resize", &values)?
+            .with("disk", disk)?
+            .with("size", size)?
+            .maybe("digest", digest)?;
         self.fetch(call).await
     }
 

@@ -257,7 +257,16 @@ static TABLE: &[(Refusal, &[&[&str]])] = &[
             &["ogical volume", " in use"],
         ],
     ),
-    (Refusal::NoSuchVolume, &[&["volume '", "' does not exist"]]),
+    (
+        Refusal::NoSuchVolume,
+        &[
+            &["volume '", "' does not exist"],
+            &["volume_size_info on '", "failed - no format"],
+            &["Failed to find logical volume"],
+            &["dataset does not exist"],
+            &["error opening image", "No such file or directory"],
+        ],
+    ),
     (Refusal::NoSuchPool, &[&["pool '", "' does not exist"]]),
     (Refusal::NoSuchNode, &[&["no such cluster node"], &["hostname lookup '"]]),
     (Refusal::NoSuchTask, &[&["no such task"]]),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use pve_types::{NodeName, StorageId, Upid, Vmid, VolumeId, lenient};
+use pve_types::{DiskSize, NodeName, StorageId, Upid, Vmid, VolumeId, lenient};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -65,7 +65,67 @@ pub struct ContentRow {
     pub ctime: Option<i64>,
 }
 
+/// An order for an empty image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocation {
+    /// The guest that will own it; Proxmox asks for no right to that guest, and it need not exist.
+    pub vmid: Vmid,
+    /// Its name, with an ending on storages that keep files.
+    pub filename: String,
+    /// Its size; Proxmox counts in KiB here.
+    pub size: DiskSize,
+    /// `raw` or `qcow2`; the storage's own when absent.
+    pub format: Option<String>,
+}
+
+/// One volume, asked for by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct VolumeInfo {
+    /// Bytes.
+    #[serde(deserialize_with = "lenient::number")]
+    pub size: u64,
+    /// `raw`, `qcow2`, …
+    #[serde(default)]
+    pub format: Option<String>,
+}
+
+/// A storage's state, which does not repeat its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Room {
+    #[serde(default, deserialize_with = "lenient::flag")]
+    active: bool,
+    #[serde(default, deserialize_with = "lenient::opt_number")]
+    avail: Option<u64>,
+}
+
 impl Client {
+    /// Bytes that are free on a storage, as a node sees it; none while it is not active.
+    pub async fn storage_room(&self, node: &NodeName, storage: &StorageId) -> Result<u64, Error> {
+        let values = [node.as_str(), storage.as_str()];
+        let room: Room = self.fetch(Call::get("/nodes/{node}/storage/{storage}/status", &values)?).await?;
+        Ok(room.avail.filter(|_| room.active).unwrap_or(0))
+    }
+
+    /// Makes an empty image, at once. Refused with [`crate::Refusal::VolumeExists`] where there is one of that name.
+    pub async fn allocate(&self, node: &NodeName, storage: &StorageId, order: &Allocation) -> Result<VolumeId, Error> {
+        let Allocation { vmid, filename, size, format } = order;
+        let values = [node.as_str(), storage.as_str()];
+        let call = Call::post("/nodes/{node}/storage/{storage}/content", &values)?
+            .with("vmid", vmid)?
+            .with("filename", filename)?
+            .with("size", size.bytes().div_ceil(1024))?
+            .maybe("format", format.as_ref())?;
+        self.fetch(call).await
+    }
+
+    /// One volume. Refused with [`crate::Refusal::NoSuchVolume`] where there is none.
+    pub async fn volume(&self, node: &NodeName, volume: &VolumeId) -> Result<VolumeInfo, Error> {
+        let template = "/nodes/{node}/storage/{storage}/content/{volume}";
+        let [node, storage] = [node.as_str(), volume.storage.as_str()];
+        Call::get(template, &[node, storage, &volume.name])?;
+        self.fetch(Call::get(template, &[node, storage, &volume.to_string()])?).await
+    }
+
     /// A node's storages.
     pub async fn node_storages(&self, node: &NodeName) -> Result<Vec<StorageStatus>, Error> {
         self.fetch(Call::get("/nodes/{node}/storage", &[node.as_str()])?).await

@@ -99,7 +99,7 @@ pub(super) async fn act(
             (MachineReason::TaskFailed, call)
         }
         Step::Configure { guest, node, set, digest, grow } => {
-            let update = ConfigUpdate { set: set.clone(), delete: Vec::new(), digest: digest.clone() };
+            let update = ConfigUpdate { set: set.clone(), digest: digest.clone(), ..ConfigUpdate::default() };
             let mut call = if set.is_empty() {
                 Ok(None)
             } else {
@@ -111,7 +111,7 @@ pub(super) async fn act(
             (MachineReason::TaskFailed, call)
         }
         Step::Eject { guest, node, set, digest, volume } => {
-            let update = ConfigUpdate { set: set.clone(), delete: Vec::new(), digest: digest.clone() };
+            let update = ConfigUpdate { set: set.clone(), digest: digest.clone(), ..ConfigUpdate::default() };
             let call = client.update_config(node, guest.vmid(), &update).await.map(|()| None);
             if call.is_ok() {
                 ctx.memory.with(&who.uid, |progress| progress.ejected = Some(volume.clone()));

@@ -144,6 +144,7 @@ async fn a_configuration_is_read_and_changed_under_its_digest() {
         set: [("cores".to_owned(), "4".to_owned())].into(),
         delete: vec!["ide2".to_owned(), "net1".to_owned()],
         digest: config.digest,
+        ..ConfigUpdate::default()
     };
     client.update_config(&node(), vmid(101), &update).await.unwrap();
     assert_eq!(stub.asked()[1].call(), "PUT /nodes/pve1/qemu/101/config");

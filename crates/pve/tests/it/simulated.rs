@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pve::{
-    Auth, Changed, Client, ClientConfig, CloneRequest, ConfigUpdate, Error, GuestStatus, Idempotency, Poller,
-    PollerOptions, Proxy, Purge, Refusal, TaskSeen, TaskStatus, Trust, retry_after,
+    Allocation, Auth, Changed, Client, ClientConfig, CloneRequest, ConfigUpdate, Error, Freed, GuestStatus,
+    Idempotency, PendingRow, Poller, PollerOptions, Proxy, Purge, Refusal, TaskSeen, TaskStatus, Trust, retry_after,
 };
 use pve_sim::{Options, Running, Sim};
 use pve_types::{DiskSize, NetDevice, NodeName, StorageId, Upid, Vmid, VolumeId};
@@ -108,6 +108,7 @@ async fn a_machine_lives_and_leaves_nothing_behind() {
         .into(),
         delete: vec!["serial0".to_owned()],
         digest: cloned.digest.clone(),
+        ..ConfigUpdate::default()
     };
     client.update_config(&node(), new, &update).await.unwrap();
     let stale = client.update_config(&node(), new, &update).await.unwrap_err();
@@ -136,6 +137,85 @@ async fn a_machine_lives_and_leaves_nothing_behind() {
     assert!(client.vmid_is_free(new).await.unwrap());
     let left = client.storage_content(&node(), &storage, None, None).await.unwrap();
     assert!(left.iter().all(|row| row.volid.owner() == Some(vmid(TEMPLATE))), "{left:?}");
+    sim.stop().await;
+}
+
+fn keys<const N: usize>(pairs: [(&str, String); N]) -> std::collections::BTreeMap<String, String> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+async fn set(client: &Client, guest: Vmid, update: ConfigUpdate) {
+    client.update_config(&node(), guest, &update).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_volume_is_made_attached_grown_copied_and_freed_through_a_holder() {
+    let sim = sim().await;
+    let client = by_token(&sim);
+    let (holder, storage): (_, StorageId) = (vmid(9100), "shared".parse().unwrap());
+    let made = keys([
+        ("name", "csi-holder".to_owned()),
+        ("pool", "kubernetes".to_owned()),
+        ("memory", "16".to_owned()),
+        ("protection", "1".to_owned()),
+        ("description", "text\n\noxmox: holder=t".to_owned()),
+    ]);
+    client.follow(&client.create_guest(&node(), holder, &made).await.unwrap()).await.unwrap();
+    let order = Allocation {
+        vmid: holder,
+        filename: "vm-9100-pvc-1.raw".to_owned(),
+        size: DiskSize::from_gib(1),
+        format: Some("raw".to_owned()),
+    };
+    let volume = client.allocate(&node(), &storage, &order).await.unwrap();
+    assert_eq!(volume.to_string(), "shared:9100/vm-9100-pvc-1.raw");
+    let taken = client.allocate(&node(), &storage, &order).await.unwrap_err();
+    assert_eq!(taken.refusal(), Some(&Refusal::VolumeExists));
+    assert_eq!(client.volume(&node(), &volume).await.unwrap().size, 1 << 30);
+    assert!(client.storage_room(&node(), &storage).await.unwrap() > 0);
+
+    let worker = vmid(200);
+    let hardware = keys([("name", "w".to_owned()), ("pool", "kubernetes".to_owned())]);
+    client.follow(&client.create_guest(&node(), worker, &hardware).await.unwrap()).await.unwrap();
+    client.follow(&client.start(&node(), worker).await.unwrap()).await.unwrap();
+    let plug = ConfigUpdate { set: keys([("scsi1", format!("{volume},serial=s1"))]), ..ConfigUpdate::default() };
+    set(&client, worker, plug).await;
+    let row = |rows: Vec<PendingRow>, key: &str| rows.into_iter().find(|row| row.key == key);
+    let plugged = row(client.guest_pending(&node(), worker).await.unwrap(), "scsi1").unwrap();
+    assert!(plugged.value.unwrap().starts_with(&volume.to_string()) && plugged.pending.is_none() && !plugged.delete);
+    assert!(client.guest_status(&node(), worker).await.unwrap().blocks().unwrap().contains("scsi1"));
+    let digest = row(client.guest_pending(&node(), worker).await.unwrap(), "digest").and_then(|row| row.value);
+    let stale = client.resize_if(&node(), worker, "scsi1", DiskSize::from_gib(2), Some("0")).await.unwrap();
+    assert!(client.follow(&stale).await.is_err(), "the digest is another");
+    let grown = client.resize_if(&node(), worker, "scsi1", DiskSize::from_gib(2), digest.as_deref()).await.unwrap();
+    client.follow(&grown).await.unwrap();
+    set(&client, worker, ConfigUpdate { delete: vec!["scsi1".to_owned()], ..ConfigUpdate::default() }).await;
+    assert!(!client.guest_status(&node(), worker).await.unwrap().blocks().unwrap().contains("scsi1"));
+    assert_eq!(client.guest_status(&node(), holder).await.unwrap().blocks(), None);
+
+    let from = format!("{storage}:0,import-from={volume},serial=copy");
+    let copy = ConfigUpdate { set: keys([("scsi4", from)]), ..ConfigUpdate::default() };
+    let task = client.update_config_task(&node(), holder, &copy).await.unwrap().unwrap();
+    client.follow(&task).await.unwrap();
+    let copied = client.guest_config(&node(), holder).await.unwrap().disks["scsi4"].clone();
+    assert_eq!((copied.option("serial"), copied.size), (Some("copy"), Some(DiskSize::from_gib(2))));
+
+    let free = |keys: &[&str]| ConfigUpdate {
+        delete: keys.iter().map(|key| (*key).to_owned()).collect(),
+        freed: Freed::Yes,
+        ..ConfigUpdate::default()
+    };
+    let refused = client.update_config(&node(), holder, &free(&["scsi4"])).await.unwrap_err();
+    assert_eq!(refused.refusal(), Some(&Refusal::Protected));
+    let offer = keys([("protection", "0".to_owned()), ("unused0", volume.to_string())]);
+    set(&client, holder, ConfigUpdate { set: offer, ..ConfigUpdate::default() }).await;
+    let both = ConfigUpdate { set: keys([("protection", "1".to_owned())]), ..free(&["scsi4", "unused0"]) };
+    set(&client, holder, both).await;
+    for gone in [&volume, copied.volume().unwrap()] {
+        assert_eq!(client.volume(&node(), gone).await.unwrap_err().refusal(), Some(&Refusal::NoSuchVolume));
+    }
+    let left = client.guest_config(&node(), holder).await.unwrap();
+    assert!(left.disks.is_empty() && left.other.get("protection").is_some_and(|p| p == "1"), "{left:?}");
     sim.stop().await;
 }
 
