@@ -150,8 +150,14 @@ pub struct GuestState {
     #[serde(default)]
     ha: Ha,
     /// What QEMU has, by drive; absent while it does not run.
-    #[serde(default)]
-    blockstat: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    #[serde(default, deserialize_with = "keys")]
+    blockstat: Option<BTreeSet<String>>,
+}
+
+/// The keys of a map whose values say nothing to us.
+fn keys<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<BTreeSet<String>>, D::Error> {
+    let map = Option::<serde_json::Map<String, serde_json::Value>>::deserialize(from)?;
+    Ok(map.map(|map| map.into_iter().map(|(key, _)| key).collect()))
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -168,7 +174,7 @@ impl GuestState {
 
     /// The drives that QEMU has; `None` when it does not run, or does not say.
     pub fn blocks(&self) -> Option<BTreeSet<String>> {
-        self.blockstat.as_ref().map(|blocks| blocks.keys().cloned().collect())
+        self.blockstat.clone()
     }
 }
 

@@ -175,9 +175,10 @@ fn plug(want: &Publish, config: &VmConfig, seen: &Attachment) -> Result<Decision
     };
     let Some(slot) = slot::free(config, blocks, &seen.spoiled) else {
         let spoiled: Vec<String> = seen.spoiled.iter().map(Slot::to_string).collect();
-        let spoiled = match spoiled.is_empty() {
-            true => String::new(),
-            false => format!("; {} are spoiled until the VM is stopped and started", spoiled.join(", ")),
+        let spoiled = if spoiled.is_empty() {
+            String::new()
+        } else {
+            format!("; {} are spoiled until the VM is stopped and started", spoiled.join(", "))
         };
         return Ok(Decision::refuse(
             Kind::ResourceExhausted,

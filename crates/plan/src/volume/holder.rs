@@ -63,7 +63,7 @@ pub struct CopyOf {
 
 fn hash(text: &str, characters: usize) -> String {
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().chars().take(characters).collect()
+    hex::encode(hash).chars().take(characters).collect()
 }
 
 impl CopyOf {

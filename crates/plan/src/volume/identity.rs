@@ -53,7 +53,7 @@ impl Identity {
     pub fn of(handle: &Handle) -> Self {
         let hash = Sha256::digest(handle.to_string().as_bytes());
         let number = hash.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte));
-        let serial = hash.iter().skip(8).take(12).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let serial = hex::encode(&hash[8..20]);
         Self { wwn: Wwn((number >> 4) | NAA), serial: format!("oxmox-{serial}") }
     }
 }

@@ -53,7 +53,7 @@ pub fn plain(name: &str) -> String {
         return name.to_owned();
     }
     let hash = Sha256::digest(name.as_bytes());
-    format!("h-{}", hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("h-{}", hex::encode(&hash[..16]))
 }
 
 /// The file name to ask for: `vm-HOLDER-NAME`, with an ending on storages of files.

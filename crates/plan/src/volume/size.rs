@@ -8,7 +8,7 @@ use super::refusal::{Kind, Refusal};
 pub const DEFAULT: u64 = 10 << 30;
 
 /// Sizes are rounded up to this many bytes, as there.
-pub const STEP: u64 = 512 << 20;
+const STEP: u64 = 512 << 20;
 
 /// Proxmox VE's own limit on what a parameter can say; larger disks are beyond what it was tried with.
 const MOST: u64 = 1 << 50;

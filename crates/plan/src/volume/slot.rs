@@ -46,7 +46,7 @@ impl FromStr for Slot {
 }
 
 /// The first slot that neither the configuration, nor what waits in it, nor QEMU has, and that is not spoiled.
-pub fn free(config: &VmConfig, qemu: Option<&BTreeSet<String>>, spoiled: &BTreeSet<Slot>) -> Option<Slot> {
+pub(super) fn free(config: &VmConfig, qemu: Option<&BTreeSet<String>>, spoiled: &BTreeSet<Slot>) -> Option<Slot> {
     Slot::all().find(|slot| {
         let key = slot.to_string();
         !config.drives.contains_key(&key)

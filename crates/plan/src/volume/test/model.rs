@@ -173,12 +173,13 @@ impl World {
     /// Does a step; the error is Proxmox VE's.
     pub(super) fn act(&mut self, step: &Step) -> Result<(), String> {
         match step {
-            Step::Attach { vm, slot, disk, digest } => self.attach(vm.vm.get(), slot, disk, digest),
+            Step::Attach { vm, slot, disk, digest } => self.attach(vm.vm.get(), *slot, disk, digest),
             Step::Detach { vm, key, digest, why, .. } => {
                 if *why == Detach::Spoiled {
                     self.memory.entry(vm.vm.get()).or_default().insert(key.parse().unwrap());
                 }
-                self.write(vm.vm.get(), digest)?.take_out(key)
+                self.write(vm.vm.get(), digest)?.take_out(key);
+                Ok(())
             }
             Step::Revert { vm, key, digest } => {
                 let vm = self.write(vm.vm.get(), digest)?;
@@ -237,7 +238,7 @@ impl World {
         Ok(vm)
     }
 
-    fn attach(&mut self, n: u32, slot: &Slot, disk: &DiskSpec, digest: &str) -> Result<(), String> {
+    fn attach(&mut self, n: u32, slot: Slot, disk: &DiskSpec, digest: &str) -> Result<(), String> {
         let name = disk.volume().unwrap().to_string();
         if !self.volumes.contains(&name) {
             return Err(format!("volume '{name}' does not exist"));
@@ -263,11 +264,10 @@ impl World {
 }
 
 impl Vm {
-    fn take_out(&mut self, key: &str) -> Result<(), String> {
+    fn take_out(&mut self, key: &str) {
         self.coming.remove(key);
         self.leaving.remove(key);
         self.now.remove(key);
         self.blocks.remove(key);
-        Ok(())
     }
 }

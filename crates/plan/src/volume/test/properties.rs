@@ -110,10 +110,8 @@ fn carry_out(world: &mut World, request: &Request, flaw: Flaw) -> bool {
             Fate::Whole => {
                 let ok = world.act(&step).is_ok();
                 freed |= ok && matches!(step, Step::Free { .. });
-                if !ok && matches!(step, Step::Attach { .. }) {
-                    if let Step::Attach { vm, slot, .. } = &step {
-                        world.memory.entry(vm.vm.get()).or_default().insert(*slot);
-                    }
+                if let (false, Step::Attach { vm, slot, .. }) = (ok, &step) {
+                    world.memory.entry(vm.vm.get()).or_default().insert(*slot);
                 }
             }
         }
