@@ -6,13 +6,11 @@
 //!   the code is what the `.proto` files say.
 
 /// Container Storage Interface v1.12: messages, servers, and with the feature `client` clients.
-#[expect(clippy::all, clippy::pedantic, reason = "generated")]
 pub mod csi {
     include!("generated/csi.v1.rs");
 }
 
 /// The kubelet's plugin registration v1.
-#[expect(clippy::all, clippy::pedantic, reason = "generated")]
 pub mod registration {
     include!("generated/pluginregistration.rs");
 }
