@@ -37,6 +37,15 @@ impl FromStr for Latency {
     }
 }
 
+/// How long a call takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Takes {
+    /// On its way; nobody is busy with it.
+    pub(crate) way: Duration,
+    /// In the hands of a worker.
+    pub(crate) work: Duration,
+}
+
 /// All latencies, and the chance that their jitter comes from.
 #[derive(Debug)]
 pub(crate) struct Latencies {
@@ -52,7 +61,7 @@ impl Latencies {
     }
 
     /// Whether no call takes any time.
-    pub(crate) fn is_none(&self) -> bool {
+    fn is_none(&self) -> bool {
         self.base.is_zero() && self.entries.is_empty()
     }
 
@@ -61,11 +70,17 @@ impl Latencies {
     }
 
     /// How long this call takes.
-    pub(crate) fn of(&mut self, method: &str, path: &str) -> Duration {
+    pub(crate) fn of(&mut self, method: &str, path: &str) -> Takes {
+        if self.is_none() {
+            return Takes::default();
+        }
         let fits = |e: &&Latency| (e.method == "*" || e.method.eq_ignore_ascii_case(method)) && glob(&e.path, path);
-        let Some(entry) = self.entries.iter().find(fits) else { return self.base };
+        let Some(entry) = self.entries.iter().find(fits) else {
+            return Takes { way: self.base, work: Duration::ZERO };
+        };
         let swing = entry.jitter * (2.0 * self.chance.unit() - 1.0);
-        Duration::from_secs_f64((entry.milliseconds + swing).max(0.0) / 1000.0)
+        let work = Duration::from_secs_f64((entry.milliseconds + swing).max(0.0) / 1000.0);
+        Takes { way: Duration::ZERO, work }
     }
 }
 
@@ -79,21 +94,29 @@ mod test {
         let mut all = Latencies::new(Duration::from_millis(90), entries, 3);
         let mut seen = Vec::new();
         for _ in 0..50 {
-            let time = all.of("GET", "/nodes/pve1/status");
+            let time = all.of("GET", "/nodes/pve1/status").work;
             assert!((15..=25).contains(&time.as_millis()), "{time:?}");
             seen.push(time);
         }
         seen.dedup();
         assert!(seen.len() > 10, "there is jitter");
-        assert_eq!(all.of("POST", "/nodes/pve1/qemu"), Duration::from_millis(7));
-        assert_eq!(all.of("GET", "/version"), Duration::from_millis(1));
+        assert_eq!(all.of("POST", "/nodes/pve1/qemu").work, Duration::from_millis(7));
+        assert_eq!(all.of("GET", "/version").work, Duration::from_millis(1));
+    }
+
+    #[test]
+    fn what_every_answer_takes_keeps_no_worker_busy() {
+        let mut all = Latencies::new(Duration::from_millis(90), vec!["GET /version=5".parse().unwrap()], 3);
+        let takes = |way, work| Takes { way: Duration::from_millis(way), work: Duration::from_millis(work) };
+        assert_eq!(all.of("GET", "/nodes"), takes(90, 0));
+        assert_eq!(all.of("GET", "/version"), takes(0, 5));
     }
 
     #[test]
     fn the_same_seed_makes_the_same_jitter() {
         let times = |seed| {
             let mut all = Latencies::new(Duration::ZERO, vec!["*=10~10".parse().unwrap()], seed);
-            (0..5).map(|_| all.of("GET", "/version")).collect::<Vec<_>>()
+            (0..5).map(|_| all.of("GET", "/version").work).collect::<Vec<_>>()
         };
         assert_eq!(times(1), times(1));
         assert_ne!(times(1), times(2));

@@ -40,6 +40,10 @@ pub struct Options {
     pub latencies: Vec<Latency>,
     /// Simulated seconds in a real one: tasks and everything that looks at the clock.
     pub clock_rate: f64,
+    /// Calls that each daemon of a node does at a time, 0 for any number. A state that is loaded says it itself.
+    pub workers: u32,
+    /// How long the proxy waits for a daemon until it answers 596; `speed` doesn't shorten it.
+    pub patience: Duration,
     /// Rules for faults that are there from the start, as they are posted to `/sim/faults`.
     pub faults: Vec<serde_json::Value>,
     /// Limits on calls; see [`Running::broken_budgets`](crate::Running::broken_budgets).
@@ -74,6 +78,8 @@ impl Default for Options {
             latency: Duration::ZERO,
             latencies: Vec::new(),
             clock_rate: 1.0,
+            workers: 3,
+            patience: Duration::from_secs(30),
             faults: Vec::new(),
             budgets: Vec::new(),
             tick: 10.0,

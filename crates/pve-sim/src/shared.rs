@@ -4,9 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::http::workers::Workers;
 use crate::latency::Latencies;
 use crate::options::Options;
 use crate::record::Record;
@@ -24,6 +26,12 @@ pub(crate) struct Shared {
     pub(crate) schema: &'static Schema,
     /// Something happened that a waiter may want to see.
     pub(crate) changed: Notify,
+    /// Who does the calls.
+    pub(crate) workers: Workers,
+    /// How long the proxy waits for a daemon.
+    pub(crate) patience: Duration,
+    /// Everything is to end.
+    pub(crate) stop: CancellationToken,
     /// Added to refused logins.
     pub(crate) login_delay: Duration,
     pub(crate) speed: f64,

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, micro};
 use crate::control;
 use crate::faults::Faults;
+use crate::http::workers::Workers;
 use crate::http::{listener, tls};
 use crate::latency::Latencies;
 use crate::options::Options;
@@ -61,7 +62,11 @@ impl Sim {
         }
         let budgets: Result<_, String> = options.budgets.iter().map(|rule| rule.parse()).collect();
         let budgets = budgets.map_err(anyhow::Error::msg)?;
+        let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
+            workers: Workers::new(world.workers),
+            patience: options.patience,
+            stop: stop.clone(),
             clock: Mutex::new(Clock::new(world.now, options.clock_rate)),
             world: Mutex::new(world),
             faults: Mutex::new(faults),
@@ -78,7 +83,6 @@ impl Sim {
             TcpListener::bind(("127.0.0.1", options.control_port)).await.context("listen for the control door")?;
         let url = format!("https://127.0.0.1:{}", api.local_addr()?.port());
         let control_url = format!("http://127.0.0.1:{}", door.local_addr()?.port());
-        let stop = CancellationToken::new();
         let acceptor = TlsAcceptor::from(identity.config);
         let tasks = vec![
             tokio::spawn(listener::run(api, acceptor, Arc::clone(&shared), stop.clone())),

@@ -40,6 +40,8 @@ pub(crate) struct Call<'a> {
     pub(crate) undefined: Vec<String>,
     /// The file of an upload.
     pub(crate) file: Option<Bytes>,
+    /// How often the handler has asked to be called again ([`Stop::Again`]).
+    pub(crate) turn: u32,
 }
 
 impl Call<'_> {
@@ -87,6 +89,16 @@ pub(crate) enum Done {
     Agent(oneshot::Receiver<Value>, AgentCall),
 }
 
+impl Done {
+    /// Whether time passes until it is said.
+    pub(crate) fn waits(&self) -> bool {
+        match self {
+            Self::After(..) | Self::Agent(..) => true,
+            Self::Now(_) | Self::Written(_) | Self::Total(..) | Self::Changes(..) | Self::File(..) => false,
+        }
+    }
+}
+
 /// What was asked of an agent, to shape its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct AgentCall {
@@ -104,6 +116,8 @@ pub(crate) enum Stop {
     Fail(Fail),
     /// Try again until so many seconds have passed, then fail so: a lock is held.
     Retry(f64, Fail),
+    /// Go on in so many seconds: part of the work is done.
+    Again(f64),
 }
 
 impl From<Fail> for Stop {
@@ -118,6 +132,16 @@ pub(crate) fn now(value: Value) -> Outcome {
 }
 
 pub(crate) type Handler = fn(&mut World, &Call<'_>) -> Outcome;
+
+/// Does a call at once that would take its time.
+pub(crate) fn at_once(world: &mut World, handler: Handler, call: &mut Call<'_>) -> Outcome {
+    loop {
+        match handler(world, call) {
+            Err(Stop::Again(_)) => call.turn += 1,
+            other => return other,
+        }
+    }
+}
 
 /// The handler of a method; none if it isn't simulated.
 pub(crate) fn handler(verb: &str, path: &str) -> Option<Handler> {

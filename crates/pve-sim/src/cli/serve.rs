@@ -66,6 +66,12 @@ pub(super) struct Args {
     /// A file with such latencies, one a line
     #[arg(long, value_name = "FILE")]
     latency_file: Option<PathBuf>,
+    /// Calls that each daemon of a node does at a time, 0 for any number
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    workers: u32,
+    /// Seconds that the proxy waits for a daemon until it answers 596
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    proxy_timeout: f64,
     /// A file with rules for faults (repeatable)
     #[arg(long, value_name = "FILE")]
     faults: Vec<PathBuf>,
@@ -183,6 +189,7 @@ fn rules(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
 
 fn options(args: Args) -> anyhow::Result<Options> {
     ensure!(args.speed > 0.0 && args.clock_rate > 0.0, "`--speed` and `--clock-rate` are more than 0");
+    let patience = Duration::try_from_secs_f64(args.proxy_timeout).context("read `--proxy-timeout`")?;
     let mut latencies = args.latency;
     if let Some(file) = &args.latency_file {
         let text = std::fs::read_to_string(file).with_context(|| format!("read `{}`", file.display()))?;
@@ -206,6 +213,8 @@ fn options(args: Args) -> anyhow::Result<Options> {
         task_seconds: args.task_seconds.into_iter().collect::<BTreeMap<_, _>>(),
         latency: Duration::from_millis(args.latency_ms),
         latencies,
+        workers: args.workers,
+        patience,
         faults: rules(&args.faults)?,
         budgets: args.budget,
         tick: args.tick,

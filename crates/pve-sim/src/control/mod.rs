@@ -7,6 +7,7 @@ mod faults;
 mod fixtures;
 mod guests;
 mod replay;
+mod workers;
 mod world;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(clock::metrics))
         .route("/sim/clock", get(clock::show).post(clock::set))
         .route("/sim/latencies", axum::routing::put(clock::latencies))
+        .route("/sim/workers", get(workers::show).put(workers::set))
         .route("/sim/storages/{storage}/full", post(world::storage_full))
         .route("/sim/storages/{storage}/free", post(world::storage_free))
         .route("/sim/vms/{vmid}/destroy", post(world::destroy))

@@ -35,6 +35,7 @@ pub(super) async fn load(State(shared): Door, Json(body): Json<Value>) -> Respon
     let old = std::mem::replace(&mut *world, loaded);
     world.keep_in(old.contents);
     world.hook = old.hook;
+    shared.workers.set_count(world.workers);
     shared.record().starts_from(body);
     // Time goes on where it was when the state was saved.
     shared.clock().show_time(world.now);
@@ -117,6 +118,7 @@ pub(super) fn again(world: &mut World, door: &str) -> Result<(), String> {
         }
         // Time has passed by what follows.
         ["POST ", "sim", "clock"] => true,
+        ["PUT ", "sim", "workers", count] => count.parse().map(|count| world.workers = count).is_ok(),
         ["POST ", "sim", "tasks", upid, what] => world.hurry(upid, pieces(what)),
         ["POST ", "sim", "vms", vmid, "destroy"] => vmid.parse().is_ok_and(|vmid| world.vanish(vmid)),
         ["POST ", "sim", "vms" | "guests", vmid, "power-off" | "off"] => {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -21,15 +21,15 @@ use super::envelope::{self, Beside, Body, Connection, Format};
 use super::fail::Fail;
 use super::forms::{self, Raw};
 use super::heads::{NO_REQUEST, NO_VERSION};
+use super::note::Note;
 use super::struck::{self, Before, Ordered};
-use crate::calls::qemu::agent;
-use crate::calls::{self, Call, Done, Stop, needs};
+use super::work::Work;
+use crate::calls::{self, needs};
 use crate::faults::Seen;
 use crate::perm::Who;
-use crate::record::{Answered, Witness};
+use crate::record::Witness;
 use crate::schema::{Found, verify};
 use crate::shared::{Shared, pause};
-use crate::state::orders::Orders;
 use crate::state::{World, Writable};
 
 /// The connection is to be closed without an answer.
@@ -45,12 +45,6 @@ const BODY_LIMIT: u64 = 512 << 10;
 
 /// How long the rest of a refused upload is read.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a guest's agent may take to answer.
-const AGENT_LIMIT: Duration = Duration::from_secs(5);
-
-/// Seconds that a lock file is waited for.
-const LOCK_LIMIT: f64 = 10.0;
 
 /// What an answer is made of.
 struct Answer {
@@ -75,41 +69,40 @@ pub(crate) async fn request(
         let words: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
         shared.schema.lookup(&verb, &words)
     };
-    let mut witness = Witness::default();
-    let record = |status: u16, upid: Option<&str>, witness: &Witness| {
-        let now = shared.now();
-        let (verb, path, user, client) = (verb.as_str(), path.as_str(), user.as_str(), client.as_str());
-        shared.record().add(&Answered { verb, method, path, user, client, status, now, upid, witness });
+    let mut note = Note {
+        shared: Arc::clone(shared),
+        verb: verb.clone(),
+        method,
+        path: path.clone(),
+        user,
+        client,
+        witness: Witness::default(),
     };
     let fired = {
         let now = shared.now();
-        shared.faults().strike(&Seen { method: &verb, path: &path, user: &user, now })
+        shared.faults().strike(&Seen { method: &verb, path: &path, user: &note.user, now })
     };
-    let ordered = match struck::before(shared, &fired, &verb, &path, &mut witness).await {
+    let mut ordered = match struck::before(shared, &fired, &verb, &path, &mut note.witness).await {
         Before::Go(ordered) => ordered,
         Before::Drop => {
-            record(0, None, &witness);
+            note.write(0, None);
             return Err(Dropped);
         }
         Before::Fail(fail) => {
-            record(fail.status, None, &witness);
+            note.write(fail.status, None);
             return Ok(envelope::failure(Some(Format::Json), &fail));
         }
     };
-    let latency = {
-        let mut latencies = shared.latencies();
-        if latencies.is_none() { Duration::ZERO } else { latencies.of(&verb, &path) }
-    };
-    if !latency.is_zero() {
-        pause(latency).await;
+    let latency = shared.latencies().of(&verb, &path);
+    if !latency.way.is_zero() {
+        pause(latency.way).await;
     }
-    let answer = answer(shared, &parts, body, ordered, &mut witness).await;
-    let status = answer.result.as_ref().map_or_else(|f| f.status, |_| 200);
-    let upid = match &answer.result {
-        Ok((Value::String(text), _)) if text.starts_with("UPID:") => Some(text.as_str()),
-        _ => None,
-    };
-    record(status, upid, &witness);
+    ordered.takes = latency.work;
+    let mut note = Some(note);
+    let answer = answer(shared, &parts, body, ordered, &mut note).await;
+    if let Some(note) = note {
+        note.end(&answer.result);
+    }
     if let Some(response) = struck::withhold(fired).await? {
         return Ok(response);
     }
@@ -134,7 +127,7 @@ async fn answer(
     parts: &Parts,
     body: Incoming,
     ordered: Ordered,
-    witness: &mut Witness,
+    note: &mut Option<Note>,
 ) -> Answer {
     let refuse = |format: Option<Format>, fail: Fail| Answer { format, result: Err(fail), close: true };
     let verb = parts.method.clone();
@@ -195,11 +188,11 @@ async fn answer(
         Ok(read) => read,
         Err(fail) => return refuse(None, fail),
     };
-    if verb != Verb::GET {
-        witness.params.clone_from(&raw);
-        witness.file.clone_from(&file);
+    if let Some(note) = note.as_mut().filter(|_| verb != Verb::GET) {
+        note.witness.params.clone_from(&raw);
+        note.witness.file.clone_from(&file);
     }
-    let outcome = dispatch(shared, &verb, &path, who, (raw, file), ordered, witness).await;
+    let outcome = dispatch(shared, &verb, &path, who, (raw, file), ordered, note).await;
     let failed_login = path == "/access/ticket" && outcome.as_ref().is_err_and(|f| f.status == 401);
     if failed_login {
         shared.punish().await;
@@ -268,7 +261,7 @@ async fn dispatch(
     (who, via): (Who, Via),
     (mut raw, file): (Raw, Option<Bytes>),
     mut ordered: Ordered,
-    witness: &mut Witness,
+    note: &mut Option<Note>,
 ) -> Result<(Value, Beside), Fail> {
     if path == "/" && *verb == Verb::GET {
         return Ok((
@@ -319,53 +312,12 @@ async fn dispatch(
         ordered.orders.task_fails = Some(text.to_owned());
     }
     let undefined = raw.iter().filter(|(_, v)| v.is_null()).map(|(name, _)| name.clone()).collect();
-    let call = Call { schema: shared.schema, method, who: &who, params, undefined, file };
-    if let Some(fail) = ordered.locked {
-        pause(shared.scaled(LOCK_LIMIT)).await;
-        return Err(fail);
-    }
-    let started = Instant::now();
-    loop {
-        let outcome = {
-            let mut world = shared.world();
-            let before = world.changes;
-            world.advance(shared.now());
-            let outcome = ordered_call(&mut world, handler, &call, &ordered);
-            if *verb != Verb::GET || world.changes != before {
-                shared.changed.notify_waiters();
-            }
-            if *verb != Verb::GET {
-                witness.ran = Some((world.now, shared.record().number()));
-            }
-            outcome
-        };
-        match outcome {
-            Ok(done) => return finish(shared, done).await,
-            Err(Stop::Fail(fail)) => return Err(fail),
-            Err(Stop::Retry(limit, fail)) => {
-                if started.elapsed() >= shared.scaled(limit) {
-                    return Err(fail);
-                }
-                pause(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// Does a call as faults ordered it.
-fn ordered_call(world: &mut World, handler: calls::Handler, call: &Call<'_>, ordered: &Ordered) -> calls::Outcome {
-    if ordered.orders.vmid_taken {
-        world.beaten(call.get("newid").or_else(|| call.get("vmid")), call.get("node").unwrap_or_default());
-    }
-    world.orders.clone_from(&ordered.orders);
-    let outcome = handler(world, call);
-    if ordered.twice && outcome.is_ok() {
-        world.orders.clone_from(&ordered.orders);
-        // Nobody hears the second answer.
-        drop(handler(world, call));
-    }
-    world.orders = Orders::default();
-    outcome
+    let here = local(&shared.world());
+    let node = params.get("node").filter(|_| method.proxied).cloned();
+    let (local, node) = (node.as_ref().is_none_or(|n| *n == here), node.unwrap_or(here));
+    let shared = Arc::clone(shared);
+    let work = Work { shared, method, handler, who, params, undefined, file, ordered, node, local, turn: 0 };
+    work.done(note).await
 }
 
 fn local(world: &World) -> String {
@@ -380,26 +332,5 @@ fn node_state(world: &World, node: Option<&str>) -> Result<bool, Fail> {
         None => Err(Fail::die(format!(
             "hostname lookup '{name}' failed - failed to get address info for: {name}: Name or service not known"
         ))),
-    }
-}
-
-/// Does the waiting that a handler asked for.
-async fn finish(shared: &Shared, done: Done) -> Result<(Value, Beside), Fail> {
-    match done {
-        Done::Now(value) => Ok((value, Beside::Nothing)),
-        Done::Written(text) => Ok((Value::Null, Beside::Written(text))),
-        Done::Total(value, total) => Ok((value, Beside::Total(total))),
-        Done::Changes(value, changes) => Ok((value, Beside::Changes(changes))),
-        Done::File(text, name) => Ok((Value::String(text), Beside::File(name))),
-        Done::After(seconds, result) => {
-            pause(shared.real(seconds)).await;
-            result.map(|value| (value, Beside::Nothing))
-        }
-        Done::Agent(receiver, asked) => {
-            if let Ok(Ok(answer)) = tokio::time::timeout(AGENT_LIMIT, receiver).await {
-                return agent::finish(&answer, asked.shape).map(|value| (value, Beside::Nothing));
-            }
-            Err(Fail::die(format!("VM {} qga command '{}' failed - got timeout", asked.vmid, asked.command)))
-        }
     }
 }

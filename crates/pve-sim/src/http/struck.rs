@@ -33,6 +33,8 @@ pub(super) struct Ordered {
     pub(super) twice: bool,
     /// It waits for a lock file and gives up so.
     pub(super) locked: Option<Fail>,
+    /// How long it takes.
+    pub(super) takes: Duration,
 }
 
 /// Does what comes before the call.

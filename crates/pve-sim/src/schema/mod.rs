@@ -76,6 +76,8 @@ pub(crate) struct Method {
     pub(crate) segments: Vec<String>,
     pub(crate) token_allowed: bool,
     pub(crate) proxied: bool,
+    /// Done by the daemon that is root.
+    pub(crate) protected: bool,
     /// `"root"`, `"all"`, `"world"` or the check expression.
     pub(crate) needs: Value,
     pub(crate) params: BTreeMap<String, Param>,
@@ -161,6 +163,7 @@ fn method(number: usize, line: &str) -> Method {
         path,
         token_allowed: !flags.contains(&"notoken"),
         proxied: flags.contains(&"proxy"),
+        protected: flags.contains(&"protected"),
         needs: Value::Null,
         params: BTreeMap::new(),
     }

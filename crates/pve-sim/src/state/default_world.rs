@@ -83,6 +83,7 @@ pub(crate) fn build(options: &Options, now: f64, fingerprint: &str) -> World {
         hook: crate::hook::Hook::default(),
         orders: Orders::default(),
         trouble: Trouble::default(),
+        workers: options.workers,
         changes: 0,
     };
     world.keep_in(Contents::new(options.backing.clone()));

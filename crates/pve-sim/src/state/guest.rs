@@ -100,6 +100,9 @@ pub(crate) struct Guest {
     /// Until then a clean-up holds the lock file.
     #[serde(default)]
     pub(crate) locked_until: f64,
+    /// Keys of a change that QEMU is busy with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) plugging: Vec<String>,
     /// When it last stopped.
     #[serde(default)]
     pub(crate) stopped_at: f64,
@@ -124,6 +127,7 @@ impl Guest {
             run: None,
             runs: 0,
             locked_until: 0.0,
+            plugging: Vec::new(),
             stopped_at: 0.0,
             holders: Holders::new(),
             system: System::default(),

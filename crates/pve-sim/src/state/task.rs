@@ -82,6 +82,11 @@ impl Pace {
             ("vzdump", 3.0),
             ("restore", 1.0),
             ("replicate", 0.5),
+            // What callers wait for.
+            ("allocate", 0.04),
+            ("plug", 0.2),
+            ("unplug", 2.1),
+            ("unplug-refused", 8.0),
         ]
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))

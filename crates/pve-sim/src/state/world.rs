@@ -99,9 +99,16 @@ pub(crate) struct World {
     pub(crate) orders: Orders,
     #[serde(default)]
     pub(crate) trouble: Trouble,
+    /// Calls that each daemon of a node does at a time, 0 for any number.
+    #[serde(default = "usual_workers")]
+    pub(crate) workers: u32,
     /// Changed at every step of a task, so that the edge can wait for the next.
     #[serde(skip)]
     pub(crate) changes: u64,
+}
+
+fn usual_workers() -> u32 {
+    3
 }
 
 impl Pools for World {

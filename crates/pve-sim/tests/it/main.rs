@@ -31,3 +31,4 @@ mod sdn;
 mod storage;
 mod unconnected;
 mod wire;
+mod workers;

@@ -15,6 +15,8 @@ use super::wire::{Answer, Server, door};
 
 /// Everything that takes time takes this many times less than on the recorded server.
 const SPEED: f64 = 20.0;
+/// The thirty seconds that a proxy waits, at that speed.
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// The longest that a task is waited for.
 const TASK: Duration = Duration::from_secs(30);
 /// Between two looks at a task.
@@ -45,7 +47,7 @@ fn now() -> u64 {
 
 /// Replays a transcript; what was answered, in the same format.
 pub(crate) async fn replay(name: &str, items: &[Value]) -> Result<Vec<Value>> {
-    let sim = Sim::start(Options { nodes: 1, speed: SPEED, agent_after: None, ..Options::default() }).await?;
+    let sim = Sim::start(Options { nodes: 1, speed: SPEED, patience: PATIENCE, agent_after: None, ..Options::default() }).await?;
     let server = Server::new(sim.url(), sim.ca_pem())?;
     let fresh = door(sim.control_url(), "GET", "/sim/state", None).await?;
     let plan = start::plan(name, items, fresh).context("infer what it starts from")?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::calls::{Call, Done, Outcome, Stop, handler, now};
+use crate::calls::{Call, Done, Outcome, Stop, at_once, handler, now};
 use crate::http::fail::Fail;
 use crate::schema::verify;
 use crate::state::World;
@@ -42,14 +42,22 @@ fn single(world: &mut World, outer: &Call<'_>, one: &Value) -> Result<Value, Fai
     given.extend(found.uri.into_iter().map(|(k, v)| (k, json!(v))));
     let params = verify(outer.schema, found.method, &given).map_err(Fail::params)?;
     let run = handler(&found.method.verb, &found.method.path).ok_or_else(unknown)?;
-    let call =
-        Call { schema: outer.schema, method: found.method, who: outer.who, params, undefined: Vec::new(), file: None };
-    match run(world, &call) {
+    let mut call = Call {
+        schema: outer.schema,
+        method: found.method,
+        who: outer.who,
+        params,
+        undefined: Vec::new(),
+        file: None,
+        turn: 0,
+    };
+    match at_once(world, run, &mut call) {
         Ok(Done::Now(value) | Done::Total(value, _) | Done::Changes(value, _)) => Ok(value),
         Ok(Done::Written(text)) => Ok(serde_json::from_str(&text).unwrap_or_default()),
         Ok(Done::File(text, _)) => Ok(json!(text)),
         Ok(Done::After(_, result)) => *result,
         Ok(Done::Agent(..)) => Err(Fail::die("a guest agent cannot be asked in a batch")),
         Err(Stop::Fail(fail) | Stop::Retry(_, fail)) => Err(fail),
+        Err(Stop::Again(_)) => Ok(Value::Null),
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::calls::qemu::config_change::{self, apply, early};
+use crate::calls::qemu::hotplug;
 use crate::calls::qemu::rights::{self, Wish};
 use crate::calls::{Call, Done, Outcome, Stop, now};
 use crate::http::fail::Fail;
@@ -84,13 +85,29 @@ pub(crate) fn put(world: &mut World, call: &Call<'_>) -> Outcome {
     if is_nothing(call, &params) {
         return now(Value::Null);
     }
-    let wish = wish(call, &params);
-    config_change::shape(call.schema, call.who, &params)?;
+    change(world, call, &params)
+}
+
+/// Changes a VM while the caller waits: what takes QEMU time is done when that time has passed, and until then the lock
+/// file is held.
+fn change(world: &mut World, call: &Call<'_>, params: &Config) -> Outcome {
+    let wish = wish(call, params);
+    if call.turn > 0 {
+        hotplug::go_on(world, wish.node, wish.vmid)?;
+        return now(Value::Null);
+    }
+    config_change::shape(call.schema, call.who, params)?;
     rights::check(world, call.schema, wish)?;
     world.guest(wish.node, wish.vmid)?;
     lock(world, wish.vmid)?;
-    apply(world, call.schema, wish, None)?;
-    now(Value::Null)
+    let changed = config_change::write(world, call.schema, wish, None)?;
+    match hotplug::begin(world, wish.vmid, &changed) {
+        Some(seconds) => Err(Stop::Again(seconds)),
+        None => {
+            config_change::settle_all(world, wish.vmid, &changed)?;
+            now(Value::Null)
+        }
+    }
 }
 
 /// The parameters of a change. Tags without a value are no tags; a description without one is left alone; in all other
@@ -150,11 +167,5 @@ pub(crate) fn unlink(world: &mut World, call: &Call<'_>) -> Outcome {
     if call.flag("force") {
         change.insert("force".to_owned(), "1".to_owned());
     }
-    let wish = wish(call, &change);
-    config_change::shape(call.schema, call.who, &change)?;
-    rights::check(world, call.schema, wish)?;
-    world.guest(wish.node, wish.vmid)?;
-    lock(world, wish.vmid)?;
-    apply(world, call.schema, wish, None)?;
-    now(Value::Null)
+    self::change(world, call, &change)
 }

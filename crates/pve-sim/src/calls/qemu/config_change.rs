@@ -117,6 +117,17 @@ pub(crate) fn in_task(world: &mut World, upid: &str, node: &str, vmid: u32, para
 
 /// Applies a change; a task's log is told of it.
 pub(crate) fn apply(world: &mut World, schema: &Schema, wish: Wish<'_>, upid: Option<&str>) -> Result<(), Fail> {
+    let changed = write(world, schema, wish, upid)?;
+    settle_all(world, wish.vmid, &changed)
+}
+
+/// Writes a change as pending; its keys.
+pub(super) fn write(
+    world: &mut World,
+    schema: &Schema,
+    wish: Wish<'_>,
+    upid: Option<&str>,
+) -> Result<Vec<String>, Fail> {
     let Wish { node, vmid, params, .. } = wish;
     early(world, node, vmid, params)?;
     let mut changed = Vec::new();
@@ -139,12 +150,16 @@ pub(crate) fn apply(world: &mut World, schema: &Schema, wish: Wish<'_>, upid: Op
         Pending::Set(value) => config.get(key) != Some(value),
         Pending::Delete { .. } => config.contains_key(key),
     });
-    if guest.running() {
-        hotplug::plug(world, vmid, &changed)
-    } else {
-        apply_pending(world, vmid);
-        Ok(())
+    Ok(changed)
+}
+
+/// Does of what is pending what can be done now: all of it, or of these keys what can be plugged.
+pub(super) fn settle_all(world: &mut World, vmid: u32, changed: &[String]) -> Result<(), Fail> {
+    if world.guests.get(&vmid).is_some_and(Guest::running) {
+        return hotplug::plug(world, vmid, changed);
     }
+    apply_pending(world, vmid);
+    Ok(())
 }
 
 /// The devices of the boot order, as it will be.

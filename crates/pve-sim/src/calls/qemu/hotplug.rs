@@ -3,7 +3,7 @@
 //! Promises that what QEMU has ([`crate::state::guest::Run::devices`]) is kept apart from what the configuration says: a disk that is plugged
 //! may not arrive (`serial` of more than 36 characters), one that is unplugged may stay, and then the change waits.
 
-use super::config_change::{register_unused, settle};
+use super::config_change::{register_unused, settle, settle_all};
 use crate::http::fail::Fail;
 use crate::schema::Errors;
 use crate::state::World;
@@ -87,6 +87,60 @@ pub(super) fn plug(world: &mut World, vmid: u32, changed: &[String]) -> Result<(
         }
     }
     if complaints.is_empty() { Ok(()) } else { Err(Fail::params(complaints)) }
+}
+
+/// The time that QEMU takes for these changes begins; none if it takes none. Whoever asked comes back for [`go_on`].
+pub(super) fn begin(world: &mut World, vmid: u32, changed: &[String]) -> Option<f64> {
+    let seconds = seconds(world, vmid, changed);
+    if seconds <= 0.0 {
+        return None;
+    }
+    let until = world.now + seconds;
+    let guest = world.guests.get_mut(&vmid)?;
+    guest.plugging = changed.to_vec();
+    guest.locked_until = guest.locked_until.max(until);
+    Some(seconds)
+}
+
+/// QEMU has had its time.
+pub(super) fn go_on(world: &mut World, node: &str, vmid: u32) -> Result<(), Fail> {
+    let now = world.now;
+    let guest = world.guest_mut(node, vmid)?;
+    let changed = std::mem::take(&mut guest.plugging);
+    guest.locked_until = guest.locked_until.min(now);
+    settle_all(world, vmid, &changed)
+}
+
+/// How long QEMU takes for these changes: devices come and go one after the other.
+fn seconds(world: &World, vmid: u32, changed: &[String]) -> f64 {
+    let Some((guest, run)) = world.guests.get(&vmid).and_then(|g| Some((g, g.run.as_ref()?))) else { return 0.0 };
+    let hardware = guest.hardware();
+    let devices = run.devices.as_ref().unwrap_or(&hardware);
+    let keeps = world.orders.unplug_refused
+        || (guest.system == System::Empty && !world.hook.attached())
+        || (world.hook.attached() && changed.iter().any(|key| run.held.contains(key)));
+    let unplug = world.pace.of(if keeps { "unplug-refused" } else { "unplug" });
+    let boots = guest.boot_disks();
+    let pluggable = |key: &str| match stem(key) {
+        "net" => allows(guest, "network"),
+        "scsi" | "virtio" => allows(guest, "disk"),
+        _ => false,
+    };
+    let one = |(key, change): (&String, &Pending)| {
+        let old = devices.get(key).filter(|_| !boots.contains(&key.as_str()));
+        match change {
+            Pending::Delete { .. } => old.map_or(0.0, |_| unplug),
+            Pending::Set(text) if is_drive_key(key) && is_cdrom(text) => 0.0,
+            Pending::Set(text) => match old {
+                // The same disk with other options, or the same card with its cable elsewhere.
+                Some(old) if file_of(old) == file_of(text) => 0.0,
+                Some(_) => unplug + world.pace.of("plug"),
+                None => world.pace.of("plug"),
+            },
+        }
+    };
+    let waiting = guest.pending.iter().filter(|(key, _)| changed.contains(key) && pluggable(key));
+    waiting.map(one).sum()
 }
 
 fn is_fast(key: &str) -> bool {

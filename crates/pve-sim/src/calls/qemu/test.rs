@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::calls::ask::{ask, refused, world};
+use crate::calls::Stop;
+use crate::calls::ask::{ask, begin, refused, world};
 use crate::state::World;
 use crate::state::guest::System;
 
@@ -51,6 +52,35 @@ fn a_disk_that_the_guest_keeps_stays_in_qemu_and_its_removal_waits() {
     assert!(world.guests[&301].run.as_ref().unwrap().devices.as_ref().unwrap().contains_key("scsi4"));
     task(&mut world, "POST", "/nodes/pve1/qemu/301/status/stop", &[]);
     assert_eq!(world.guests[&301].get("unused0"), Some("local:301/vm-301-disk-1.raw"));
+}
+
+#[test]
+fn while_disks_are_unplugged_the_lock_file_is_held_and_their_removal_waits() {
+    let mut world = running(System::Paper);
+    ask(&mut world, "PUT", CONFIG, &[("scsi4", "local:1"), ("scsi5", "local:1")]).unwrap();
+    let outcome = begin(&mut world, "PUT", CONFIG, &[("delete", "scsi4,scsi5")]).unwrap();
+    let Err(Stop::Again(seconds)) = outcome else { panic!("{outcome:?}") };
+    assert!((seconds - 2.0 * world.pace.of("unplug")).abs() < 1e-6, "one after the other: {seconds}");
+    assert_eq!(pending(&mut world, "scsi4")["delete"], 1);
+    let text = refused(&mut world, "PUT", CONFIG, &[("memory", "128")]);
+    assert!(text.contains("got timeout"), "{text}");
+    let halfway = world.now + seconds / 2.0;
+    world.advance(halfway);
+    assert_eq!(pending(&mut world, "scsi5")["delete"], 1);
+    crate::calls::qemu::hotplug::go_on(&mut world, "pve1", 301).unwrap();
+    assert!(pending(&mut world, "scsi4").is_null() && pending(&mut world, "scsi5").is_null());
+    ask(&mut world, "PUT", CONFIG, &[("name", "free")]).unwrap();
+}
+
+#[test]
+fn what_qemu_need_not_be_asked_for_takes_no_time() {
+    let mut world = running(System::Paper);
+    for form in [("name", "quick"), ("memory", "128"), ("delete", "scsi0"), ("ide2", "none,media=cdrom")] {
+        let outcome = begin(&mut world, "PUT", CONFIG, &[form]).unwrap();
+        assert!(!matches!(outcome, Err(Stop::Again(_))), "{form:?}: {outcome:?}");
+    }
+    let outcome = begin(&mut world, "PUT", CONFIG, &[("scsi7", "local:1")]).unwrap();
+    assert!(matches!(outcome, Err(Stop::Again(_))), "{outcome:?}");
 }
 
 #[test]

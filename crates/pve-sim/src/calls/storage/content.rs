@@ -172,7 +172,7 @@ pub(crate) fn allocate(world: &mut World, call: &Call<'_>) -> Outcome {
         bytes,
     };
     let volume = world.allocate(call.node(), &ask).map_err(Fail::die)?;
-    now(json!(volume.volid()))
+    Ok(Done::After(world.pace.of("allocate"), Box::new(Ok(json!(volume.volid())))))
 }
 
 pub(crate) fn delete(world: &mut World, call: &Call<'_>) -> Outcome {
