@@ -124,12 +124,12 @@ pub(crate) struct Faults {
 }
 
 /// A call as rules see it.
-#[derive(Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) user: &'a str,
-    pub(crate) now: f64,
+    /// Asked for the time, if it is needed.
+    pub(crate) now: &'a dyn Fn() -> f64,
 }
 
 /// A rule that fires; dropped rules close `gone`.
@@ -201,7 +201,7 @@ impl Faults {
             if due && probability.is_none_or(|p| chance.unit() < p) {
                 kept.struck += 1;
                 let mark = json!({
-                    "time": call.now, "method": call.method, "path": call.path, "user": call.user, "call": kept.seen,
+                    "time": (call.now)(), "method": call.method, "path": call.path, "user": call.user, "call": kept.seen,
                 });
                 kept.fired.send_modify(|marks| marks.push(mark));
                 let then = kept.rule.then.clone();
@@ -228,7 +228,7 @@ mod test {
     use super::*;
 
     fn call<'a>(method: &'a str, path: &'a str, user: &'a str) -> Seen<'a> {
-        Seen { method, path, user, now: 0.0 }
+        Seen { method, path, user, now: &|| 0.0 }
     }
 
     #[test]

@@ -13,8 +13,12 @@ pub(crate) mod lxc;
 pub(crate) mod needs;
 pub(crate) mod network;
 pub(crate) mod node;
+mod object;
 pub(crate) mod pools;
 pub(crate) mod qemu;
+mod sight;
+mod snapshots;
+mod status;
 pub(crate) mod storage;
 
 use std::collections::BTreeMap;
@@ -28,6 +32,7 @@ use crate::http::fail::Fail;
 use crate::perm::Who;
 use crate::schema::{Method, Schema};
 use crate::state::World;
+use crate::state::guest::GuestKind;
 
 /// A verified call.
 #[derive(Debug)]
@@ -64,6 +69,11 @@ impl Call<'_> {
 
     pub(crate) fn node(&self) -> &str {
         self.str("node")
+    }
+
+    /// The kind of guest that it is about.
+    pub(crate) fn kind(&self) -> GuestKind {
+        if self.method.path.starts_with("/nodes/{node}/lxc") { GuestKind::Lxc } else { GuestKind::Qemu }
     }
 
     pub(crate) fn vmid(&self) -> u32 {

@@ -168,15 +168,23 @@ fn guest(readings: &Readings, row: &Value, now: f64) -> Option<Guest> {
             continue;
         }
         let taken = Snapshot {
-            config: readings.get(&format!("{base}/snapshot/{name}/config")).map(config).unwrap_or_default(),
+            config: readings.get(&format!("{base}/snapshot/{name}/config")).map(kept).unwrap_or_default(),
             snaptime: snapshot["snaptime"].as_i64().unwrap_or_default(),
             description: text(snapshot, "description").unwrap_or_default(),
             vmstate: flag(snapshot, "vmstate"),
             parent: text(snapshot, "parent"),
+            snapstate: text(snapshot, "snapstate"),
         };
         guest.snapshots.insert(name, taken);
     }
     Some(guest)
+}
+
+/// What a snapshot keeps of a configuration, without what is said of the snapshot.
+fn kept(data: &Value) -> Config {
+    let mut config = config(data);
+    config.retain(|key, _| !["snaptime", "description", "parent", "snapstate"].contains(&key.as_str()));
+    config
 }
 
 fn pool(readings: &Readings, row: &Value) -> Option<(String, Pool)> {

@@ -28,7 +28,7 @@ use crate::calls::{self, needs};
 use crate::faults::Seen;
 use crate::perm::Who;
 use crate::record::Witness;
-use crate::schema::{Found, verify};
+use crate::schema::{Found, Method, Schema, verify};
 use crate::shared::{Shared, pause};
 use crate::state::{World, Writable};
 
@@ -78,10 +78,7 @@ pub(crate) async fn request(
         client,
         witness: Witness::default(),
     };
-    let fired = {
-        let now = shared.now();
-        shared.faults().strike(&Seen { method: &verb, path: &path, user: &note.user, now })
-    };
+    let fired = shared.faults().strike(&Seen { method: &verb, path: &path, user: &note.user, now: &|| shared.now() });
     let mut ordered = match struck::before(shared, &fired, &verb, &path, &mut note.witness).await {
         Before::Go(ordered) => ordered,
         Before::Drop => {
@@ -99,7 +96,7 @@ pub(crate) async fn request(
     }
     ordered.takes = latency.work;
     let mut note = Some(note);
-    let answer = answer(shared, &parts, body, ordered, &mut note).await;
+    let answer = answer(shared, &parts, &path, body, ordered, &mut note).await;
     if let Some(note) = note {
         note.end(&answer.result);
     }
@@ -125,6 +122,7 @@ fn api_path(raw: &str) -> String {
 async fn answer(
     shared: &Arc<Shared>,
     parts: &Parts,
+    path: &str,
     body: Incoming,
     ordered: Ordered,
     note: &mut Option<Note>,
@@ -156,8 +154,7 @@ async fn answer(
     };
     let (format_name, rest) = after.split_once('/').unwrap_or((after, ""));
     let format = Format::from_name(format_name);
-    let path = api_path(raw_path);
-    let world_free = ["/access/domains", "/access/ticket"].contains(&path.as_str());
+    let world_free = ["/access/domains", "/access/ticket"].contains(&path);
     let upload = verb == Verb::POST && path.starts_with("/nodes/") && path.ends_with("/upload");
     let who = if world_free {
         (Who("nobody".to_owned()), Via::Ticket)
@@ -178,7 +175,7 @@ async fn answer(
     let Some(format) = format else {
         return refuse(None, Fail::bare(501, format!("no formatter for uri /{rest}, {format_name}")));
     };
-    if upload && let Err(fail) = may_upload(shared, &path, &who.0) {
+    if upload && let Err(fail) = may_upload(shared, path, &who.0) {
         shared.punish().await;
         // Clients that are still sending would see a broken connection, not an answer.
         let _ = tokio::time::timeout(DRAIN_LIMIT, body.collect()).await;
@@ -192,7 +189,7 @@ async fn answer(
         note.witness.params.clone_from(&raw);
         note.witness.file.clone_from(&file);
     }
-    let outcome = dispatch(shared, &verb, &path, who, (raw, file), ordered, note).await;
+    let outcome = dispatch(shared, &verb, path, who, (raw, file), ordered, note).await;
     let failed_login = path == "/access/ticket" && outcome.as_ref().is_err_and(|f| f.status == 401);
     if failed_login {
         shared.punish().await;
@@ -283,7 +280,7 @@ async fn dispatch(
         return Err(Fail::forbidden(&text));
     }
     let given = texts(&raw, &uri);
-    let down = {
+    let checked = {
         let mut world = shared.world();
         world.advance(shared.now());
         if !world.offers(method) {
@@ -291,28 +288,18 @@ async fn dispatch(
         }
         needs::check(&world, &who, &method.needs, &given)?;
         let node = uri.get("node").filter(|_| method.proxied);
-        node_state(&world, node.map(String::as_str))?
+        if node_state(&world, node.map(String::as_str))? { None } else { Some(settled(&world, method, uri, &mut raw)?) }
     };
-    if down {
+    let Some(Settled { params, writable, here }) = checked else {
         pause(shared.scaled(3.0)).await;
         return Err(Fail::bare(595, "No route to host"));
-    }
-    for (key, value) in uri {
-        let value = if key == "node" && value == "localhost" { local(&shared.world()) } else { value };
-        raw.insert(key, json!(value));
-    }
-    let params = verify(shared.schema, method, &raw).map_err(Fail::params)?;
-    if let Some(name) = params.keys().find(|name| !shared.world().offers_parameter(method, name)) {
-        return Err(Fail::param(name, UNDEFINED));
-    }
+    };
     // A method that is known but not simulated has been checked as far as the tables go.
     let handler = calls::handler_of(method).ok_or_else(unknown)?;
-    let writable = shared.world().writable(method)?;
-    if let Writable::FailsLater(text) = writable {
+    if let Writable::FailsLater(text) = writable? {
         ordered.orders.task_fails = Some(text.to_owned());
     }
     let undefined = raw.iter().filter(|(_, v)| v.is_null()).map(|(name, _)| name.clone()).collect();
-    let here = local(&shared.world());
     let node = params.get("node").filter(|_| method.proxied).cloned();
     let (local, node) = (node.as_ref().is_none_or(|n| *n == here), node.unwrap_or(here));
     let shared = Arc::clone(shared);
@@ -320,8 +307,26 @@ async fn dispatch(
     work.done(note).await
 }
 
-fn local(world: &World) -> String {
-    world.local_node()
+/// What is known of a call that may be made.
+struct Settled {
+    params: BTreeMap<String, String>,
+    writable: Result<Writable, Fail>,
+    /// The node that is spoken to.
+    here: String,
+}
+
+/// Verifies the parameters; those of the path are added to the raw ones.
+fn settled(world: &World, method: &Method, uri: BTreeMap<String, String>, raw: &mut Raw) -> Result<Settled, Fail> {
+    let here = world.local_node();
+    for (key, value) in uri {
+        let value = if key == "node" && value == "localhost" { here.clone() } else { value };
+        raw.insert(key, json!(value));
+    }
+    let params = verify(Schema::get(), method, raw).map_err(Fail::params)?;
+    if let Some(name) = params.keys().find(|name| !world.offers_parameter(method, name)) {
+        return Err(Fail::param(name, UNDEFINED));
+    }
+    Ok(Settled { params, writable: world.writable(method), here })
 }
 
 /// Whether the node of a call is down; unknown nodes fail.

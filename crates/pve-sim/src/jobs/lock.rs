@@ -37,7 +37,7 @@ fn wanted(job: &Job) -> Option<u32> {
         Job::Shutdown(shutdown) => shutdown.vmid,
         Job::Suspend(suspend) => suspend.vmid,
         Job::Resize(resize) => resize.vmid,
-        Job::Snapshot(snapshot) => snapshot.vmid(),
+        Job::Snapshot(snapshot) => snapshot.vmid,
         Job::Lxc(job) => return job.locks(),
         _ => return None,
     })

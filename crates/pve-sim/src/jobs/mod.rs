@@ -147,7 +147,7 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Job) -> Next {
                 Job::CopyVolume(copy) => volume::copy(world, &copy).into(),
                 Job::Fetch(fetch) => volume::fetch(world, upid, fetch).into(),
                 Job::Pull(pull) => volume::pull(world, upid, pull).into(),
-                Job::Snapshot(snapshot) => snapshot::step(world, &snapshot).into(),
+                Job::Snapshot(snapshot) => snapshot::step(world, upid, snapshot),
                 Job::Migrate(migrate) => migrate::step(world, upid, migrate),
                 Job::HaMigrate { vmid, target } => {
                     power::ha_migrate(world, vmid, &target);

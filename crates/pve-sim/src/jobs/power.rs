@@ -116,7 +116,7 @@ pub(crate) fn start(world: &mut World, upid: &str, vmid: u32, locks: Locks) -> R
 }
 
 /// What the node has to have for a VM to start.
-fn can_start(world: &mut World, upid: &str, node: &str, vmid: u32) -> Result<(), String> {
+pub(super) fn can_start(world: &mut World, upid: &str, node: &str, vmid: u32) -> Result<(), String> {
     let guest = world.guest(node, vmid).map_err(|f| f.line())?;
     for (_, drive) in guest.drives() {
         let volid = file_of(drive);

@@ -27,8 +27,12 @@ pub(crate) struct Snapshot {
     pub(crate) config: Config,
     pub(crate) snaptime: i64,
     pub(crate) description: String,
+    /// It keeps the memory too.
     pub(crate) vmstate: bool,
     pub(crate) parent: Option<String>,
+    /// What is being done with it: `prepare`, `delete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) snapstate: Option<String>,
 }
 
 /// A virtual machine or a container.
@@ -258,7 +262,8 @@ impl Guest {
             let _ = writeln!(text, "[PENDING] {key}: {change:?}");
         }
         for (name, snapshot) in &self.snapshots {
-            let _ = writeln!(text, "[{name}] {} {:?}", snapshot.snaptime, snapshot.config);
+            let Snapshot { config, snaptime, description, parent, snapstate, .. } = snapshot;
+            let _ = writeln!(text, "[{name}] {snaptime} {description} {parent:?} {snapstate:?} {config:?}");
         }
         hex::encode(Sha1::digest(text.as_bytes()))
     }

@@ -1,13 +1,12 @@
 //! `/cluster/resources`: everything at a glance, as old as the last round of the statistics daemon.
 
-use std::collections::HashMap;
-
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::calls::node::load::{self, Load};
 use crate::calls::node::nodes;
-use crate::calls::{Call, Done, Outcome};
+use crate::calls::object::{self, Object};
+use crate::calls::sight::Sight;
+use crate::calls::{Call, Outcome};
 use crate::http::fail::Fail;
 use crate::perm::Who;
 use crate::state::World;
@@ -15,102 +14,41 @@ use crate::state::guest::Guest;
 use crate::state::node::Node;
 use crate::state::sdn::is_on;
 
-/// A guest's row; what isn't known is left out.
-#[derive(Debug, Default, Serialize)]
-struct GuestRow<'w> {
-    id: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    vmid: u32,
-    node: &'w str,
-    status: &'w str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lock: Option<&'w str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<&'w str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pool: Option<&'w str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hastate: Option<&'w str>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    seen: Option<Seen<'w>>,
-}
-
-/// What the statistics daemon said.
-#[derive(Debug, Default, Serialize)]
-struct Seen<'w> {
-    name: &'w str,
-    template: u8,
-    uptime: i64,
-    maxcpu: u32,
-    maxmem: u64,
-    maxdisk: u64,
-    cpu: u64,
-    mem: u64,
-    memhost: u64,
-    disk: u64,
-    netin: u64,
-    netout: u64,
-    diskread: u64,
-    diskwrite: u64,
-}
-
-/// The pool of every guest that has one.
-fn pools_of_vms(world: &World) -> HashMap<u32, &str> {
-    world.pools.iter().flat_map(|(id, pool)| pool.vms.iter().map(move |vmid| (*vmid, id.as_str()))).collect()
-}
+/// The counters of guests, which stand still here.
+const COUNTERS: [&str; 8] = ["cpu", "mem", "memhost", "disk", "netin", "netout", "diskread", "diskwrite"];
 
 /// What a guest looks like here; without a published state only its bare bones.
-fn row<'w>(world: &'w World, guest: &'w Guest, pool: Option<&'w str>) -> GuestRow<'w> {
+fn fill(row: &mut Object, world: &World, guest: &Guest, pool: Option<&str>) {
     let kind = guest.kind.word();
-    let hastate = if world.cluster.ha.is_empty() && world.cluster.manager.services.is_empty() {
-        None
-    } else {
+    let published = world.published.get(&guest.vmid).filter(|p| p.node == guest.node);
+    row.put("id", format_args!("{kind}/{}", guest.vmid)).put("type", kind).put("vmid", guest.vmid);
+    row.put("node", &guest.node).put("status", published.map_or("unknown", |p| &p.status));
+    row.maybe("lock", guest.get("lock")).maybe("tags", guest.get("tags")).maybe("pool", pool);
+    if !world.cluster.ha.is_empty() || !world.cluster.manager.services.is_empty() {
         let sid = format!("{}:{}", guest.kind.ha(), guest.vmid);
         let service = world.cluster.manager.services.get(&sid).map(|s| s.state.as_str());
-        service.or_else(|| world.cluster.ha.get(&sid).filter(|r| !r.unsaid).map(|r| r.state.as_str()))
-    };
-    let published = world.published.get(&guest.vmid).filter(|p| p.node == guest.node);
-    let seen = published.map(|seen| Seen {
-        name: &seen.name,
-        template: u8::from(seen.template),
-        uptime: seen.uptime,
-        maxcpu: seen.cpus,
-        maxmem: seen.memory,
-        maxdisk: seen.disk,
-        ..Seen::default()
-    });
-    GuestRow {
-        id: format!("{kind}/{}", guest.vmid),
-        kind,
-        vmid: guest.vmid,
-        node: &guest.node,
-        status: published.map_or("unknown", |p| &p.status),
-        lock: guest.get("lock"),
-        tags: guest.get("tags"),
-        pool,
-        hastate,
-        seen,
+        let asked = || world.cluster.ha.get(&sid).filter(|r| !r.unsaid).map(|r| r.state.as_str());
+        row.maybe("hastate", service.or_else(asked));
+    }
+    if let Some(seen) = published {
+        row.put("name", &seen.name).put("template", u8::from(seen.template)).put("uptime", seen.uptime);
+        row.put("maxcpu", seen.cpus).put("maxmem", seen.memory).put("maxdisk", seen.disk).all(&COUNTERS, 0);
     }
 }
 
 /// The row of one guest.
 pub(crate) fn guest_row(world: &World, guest: &Guest) -> Value {
     let pool = world.pools.iter().find(|(_, pool)| pool.vms.contains(&guest.vmid)).map(|(id, _)| id.as_str());
-    serde_json::to_value(row(world, guest, pool)).unwrap_or_default()
+    let mut row = Object::new();
+    fill(&mut row, world, guest, pool);
+    serde_json::from_str(&row.text()).unwrap_or_default()
 }
 
 /// The guests that a caller sees.
-fn guests<'w>(world: &'w World, who: &'w Who) -> impl Iterator<Item = GuestRow<'w>> {
-    let (named, pools) = (world.access.named_vms(), pools_of_vms(world));
-    // Whom nothing names is seen as any other is.
-    let others = world.may(who, "/vms/0", "VM.Audit");
-    world.guests.values().filter_map(move |guest| {
-        let pool = pools.get(&guest.vmid).copied();
-        let special = pool.is_some() || named.contains(&guest.vmid);
-        let seen = if special { world.may(who, &format!("/vms/{}", guest.vmid), "VM.Audit") } else { others };
-        seen.then(|| row(world, guest, pool))
-    })
+fn guests(world: &World, who: &Who) -> String {
+    let sight = Sight::new(world, who, "VM.Audit");
+    let seen = world.guests.values().filter(|guest| sight.sees(guest.vmid));
+    object::list(seen, |row, guest| fill(row, world, guest, sight.pool(guest.vmid)))
 }
 
 /// A storage as one node has it.
@@ -177,7 +115,7 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     if wanted.is_none() {
         rows.extend(pools(world, call.who));
     }
-    let guests: Vec<GuestRow<'_>> = if any("vm") { guests(world, call.who).collect() } else { Vec::new() };
+    let guests = if any("vm") { guests(world, call.who) } else { "[]".to_owned() };
     if any("node") {
         let loads = load::all(world);
         for node in &world.nodes {
@@ -194,21 +132,20 @@ pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
     if wanted.is_none() || (any("sdn") && !world.at_least(9, 1)) {
         rows.extend(zones(world, call.who));
     }
-    written(&guests, &rows)
+    let rows = serde_json::to_string(&rows).map_err(|error| Fail::die(error.to_string()))?;
+    object::written(joined(guests, &rows))
 }
 
-/// A list of guests and other rows.
-fn written(guests: &[GuestRow<'_>], rows: &[Value]) -> Outcome {
-    let mut text = String::with_capacity(512 * guests.len() + 256 * rows.len());
-    let write = |of: serde_json::Result<String>| of.map_err(|error| Fail::die(error.to_string()));
-    text.push_str(&write(serde_json::to_string(guests))?);
-    let others = write(serde_json::to_string(rows))?;
-    text.pop();
-    if !guests.is_empty() && !rows.is_empty() {
-        text.push(',');
+/// Two lists as one.
+fn joined(mut first: String, second: &str) -> String {
+    if second.len() > 2 {
+        first.pop();
+        if first.len() > 1 {
+            first.push(',');
+        }
+        first.push_str(&second[1..]);
     }
-    text.push_str(&others[1..]);
-    Ok(Done::Written(text))
+    first
 }
 
 /// A node; in maintenance its HA state says so.
@@ -218,4 +155,18 @@ fn node_row(world: &World, who: &Who, node: &Node, load: Option<&Load>) -> Value
         row["hastate"] = json!(state);
     }
     row
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn two_lists_are_one_whichever_is_empty() {
+        let join = |a: &str, b: &str| joined(a.to_owned(), b);
+        assert_eq!(join("[]", "[]"), "[]");
+        assert_eq!(join("[1]", "[]"), "[1]");
+        assert_eq!(join("[]", "[2,3]"), "[2,3]");
+        assert_eq!(join("[1]", "[2,3]"), "[1,2,3]");
+    }
 }

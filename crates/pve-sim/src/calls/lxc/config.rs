@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{change, rights, the, unlocked, unmodified};
-use crate::calls::{Call, Outcome, now};
+use crate::calls::{Call, Outcome, now, snapshots};
 use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::guest::{Config, Pending};
@@ -45,7 +45,7 @@ pub(crate) fn get(world: &mut World, call: &Call<'_>) -> Outcome {
         }
         let kept = guest.snapshots.get(name);
         let kept = kept.ok_or_else(|| Fail::die(format!("snapshot '{name}' does not exist")))?;
-        let mut data = super::snapshots::object(kept);
+        let mut data = snapshots::object(call.schema, call.kind(), kept);
         data.insert("digest".to_owned(), json!(guest.digest()));
         return now(Value::Object(data));
     }

@@ -10,11 +10,10 @@ pub(crate) mod migrate;
 pub(crate) mod mountpoint;
 pub(crate) mod power;
 pub(crate) mod rights;
-pub(crate) mod snapshots;
 pub(crate) mod status;
 pub(crate) mod volumes;
 
-use super::{Call, Handler};
+use super::{Call, Handler, snapshots, status as guests};
 use crate::http::fail::Fail;
 use crate::state::World;
 use crate::state::guest::{Guest, GuestKind};
@@ -23,7 +22,7 @@ use crate::state::guest::{Guest, GuestKind};
 pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
     let Some(rest) = path.strip_prefix("/nodes/{node}/lxc/{vmid}") else {
         return Some(match (verb, path) {
-            ("GET", "/nodes/{node}/lxc") => status::list,
+            ("GET", "/nodes/{node}/lxc") => guests::list,
             ("POST", "/nodes/{node}/lxc") => create::create,
             _ => return None,
         });
@@ -39,7 +38,7 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("PUT", "/resize") => volumes::resize,
         ("POST", "/move_volume") => volumes::move_volume,
         ("GET", "/status") => status::index,
-        ("GET", "/status/current") => status::current,
+        ("GET", "/status/current") => guests::current,
         ("POST", "/status/start") => power::start,
         ("POST", "/status/stop") => power::stop,
         ("POST", "/status/shutdown") => power::shutdown,

@@ -1,6 +1,6 @@
-//! The state of containers: the list of a node, the state of one, its addresses.
+//! Containers as their node sees them: cores, swap, addresses, features, statistics.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::mountpoint::{self, is_mountpoint_key};
 use super::the;
@@ -10,7 +10,7 @@ use crate::http::fail::Fail;
 use crate::jobs::lxc::disk;
 use crate::state::World;
 use crate::state::drive::{is_net_key, option_of};
-use crate::state::guest::{Guest, GuestKind, Run};
+use crate::state::guest::Guest;
 
 pub(crate) fn directory(_: &mut World, _: &Call<'_>) -> Outcome {
     let of = [
@@ -40,11 +40,6 @@ pub(crate) fn index(_: &mut World, _: &Call<'_>) -> Outcome {
     now(names("subdir", &["current", "start", "stop", "shutdown", "migrate"]))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "seconds")]
-fn uptime(world: &World, run: Option<&Run>) -> i64 {
-    run.map_or(0, |r| (world.now - r.since) as i64)
-}
-
 /// The cores that a container may use: its own, or all of its node.
 pub(crate) fn cpus(world: &World, guest: &Guest) -> Value {
     let number = |key: &str| guest.get(key).and_then(|v| v.parse::<f64>().ok()).filter(|n| *n > 0.0);
@@ -56,64 +51,8 @@ pub(crate) fn cpus(world: &World, guest: &Guest) -> Value {
 }
 
 /// Bytes of swap.
-fn swap(guest: &Guest) -> u64 {
+pub(crate) fn swap(guest: &Guest) -> u64 {
     guest.get("swap").and_then(|s| s.parse::<u64>().ok()).unwrap_or(512) << 20
-}
-
-/// What lists say of a container.
-fn row(world: &World, guest: &Guest) -> Map<String, Value> {
-    let run = guest.run.as_ref();
-    let max_disk = guest.max_disk();
-    let mut row = json!({
-        "vmid": guest.vmid, "name": guest.name(), "type": "lxc",
-        "status": if run.is_some() { "running" } else { "stopped" },
-        "cpus": cpus(world, guest), "maxmem": guest.memory(), "maxswap": swap(guest), "maxdisk": max_disk,
-        "cpu": 0, "mem": 0, "swap": 0, "disk": 0, "diskread": 0, "diskwrite": 0, "netin": 0, "netout": 0,
-        "uptime": uptime(world, run),
-    });
-    if let Some(run) = run {
-        row["pid"] = json!(run.pid);
-        row["disk"] = json!(max_disk / 8);
-        row["mem"] = json!(guest.memory() / 8);
-        for key in ["cpu", "io", "memory"] {
-            row[format!("pressure{key}some")] = json!(0);
-            row[format!("pressure{key}full")] = json!(0);
-        }
-    }
-    for key in ["lock", "tags"] {
-        if let Some(value) = guest.get(key) {
-            row[key] = json!(value);
-        }
-    }
-    if guest.is_template() {
-        row["template"] = json!(1);
-    }
-    match row {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
-pub(crate) fn list(world: &mut World, call: &Call<'_>) -> Outcome {
-    let rows: Vec<Value> = world
-        .guests
-        .values()
-        .filter(|g| g.is(GuestKind::Lxc) && g.node == call.node())
-        .filter(|g| world.may(call.who, &format!("/vms/{}", g.vmid), "VM.Audit"))
-        .map(|g| Value::Object(row(world, g)))
-        .collect();
-    now(Value::Array(rows))
-}
-
-pub(crate) fn current(world: &mut World, call: &Call<'_>) -> Outcome {
-    let guest = the(world, call)?;
-    let mut row = row(world, guest);
-    let ha = match world.cluster.ha.get(&format!("ct:{}", guest.vmid)) {
-        Some(resource) => json!({"managed": 1, "state": resource.state}),
-        None => json!({"managed": 0}),
-    };
-    row.insert("ha".to_owned(), ha);
-    now(Value::Object(row))
 }
 
 fn interface(name: &str, mac: &str, addresses: &[String]) -> Value {

@@ -209,6 +209,10 @@ pub(crate) fn stop(world: &mut World, call: &Call<'_>) -> Outcome {
             world.forget(create.vmid);
             world.end(&upid, Some("interrupted by signal".to_owned()));
         }
+        Some(Job::Snapshot(work)) => {
+            jobs::snapshot::stopped(world, &work);
+            world.end(&upid, Some("received interrupt".to_owned()));
+        }
         _ => world.end(&upid, Some("received interrupt".to_owned())),
     }
     now(Value::Null)

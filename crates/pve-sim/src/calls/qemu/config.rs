@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::calls::qemu::config_change::{self, apply, early};
 use crate::calls::qemu::hotplug;
 use crate::calls::qemu::rights::{self, Wish};
-use crate::calls::{Call, Done, Outcome, Stop, now};
+use crate::calls::{Call, Done, Outcome, Stop, now, snapshots};
 use crate::http::fail::Fail;
 use crate::jobs::Job;
 use crate::schema::{Kind, Schema};
@@ -26,7 +26,8 @@ pub(crate) fn shown(schema: &Schema, key: &str, value: &str) -> Value {
     }
 }
 
-fn object(schema: &Schema, config: &Config) -> Map<String, Value> {
+/// A configuration as JSON shows it.
+pub(crate) fn object(schema: &Schema, config: &Config) -> Map<String, Value> {
     config.iter().map(|(k, v)| (k.clone(), shown(schema, k, v))).collect()
 }
 
@@ -38,7 +39,7 @@ pub(crate) fn get(world: &mut World, call: &Call<'_>) -> Outcome {
         }
         let snapshot = guest.snapshots.get(name);
         let snapshot = snapshot.ok_or_else(|| Fail::die(format!("snapshot '{name}' does not exist")))?;
-        let mut data = object(call.schema, &snapshot.config);
+        let mut data = snapshots::object(call.schema, call.kind(), snapshot);
         data.insert("digest".to_owned(), json!(guest.digest()));
         return now(Value::Object(data));
     }

@@ -15,20 +15,19 @@ mod migrate;
 pub(crate) mod power;
 pub(crate) mod rights;
 pub(crate) mod rrd;
-pub(crate) mod snapshots;
 pub(crate) mod status;
 #[cfg(test)]
 mod test;
 pub(crate) mod values;
 pub(crate) mod vms;
 
-use super::Handler;
+use super::{Handler, snapshots, status as guests};
 
 /// The handler of a method.
 pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
     let Some(rest) = path.strip_prefix("/nodes/{node}/qemu/{vmid}") else {
         return Some(match (verb, path) {
-            ("GET", "/nodes/{node}/qemu") => status::list,
+            ("GET", "/nodes/{node}/qemu") => guests::list,
             ("POST", "/nodes/{node}/qemu") => vms::create,
             ("GET", "/nodes/{node}/capabilities") => capabilities::index,
             ("GET", "/nodes/{node}/capabilities/qemu") => capabilities::qemu,
@@ -51,7 +50,7 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("POST", "/template") => disks::template,
         ("PUT", "/resize") => disks::resize,
         ("GET", "/status") => status::index,
-        ("GET", "/status/current") => status::current,
+        ("GET", "/status/current") => guests::current,
         ("POST", "/status/start") => power::start,
         ("POST", "/status/stop") => power::stop,
         ("POST", "/status/shutdown") => power::shutdown,
@@ -84,6 +83,7 @@ pub(super) fn handler(verb: &str, path: &str) -> Option<Handler> {
         ("GET", "/snapshot/{snapname}") => snapshots::index,
         ("DELETE", "/snapshot/{snapname}") => snapshots::delete,
         ("GET", "/snapshot/{snapname}/config") => snapshots::config,
+        ("PUT", "/snapshot/{snapname}/config") => snapshots::update,
         ("POST", "/snapshot/{snapname}/rollback") => snapshots::rollback,
         ("GET", "/migrate") => migrate::precondition,
         ("POST", "/migrate") => migrate::migrate,

@@ -6,7 +6,6 @@ pub(crate) mod destroy;
 pub(crate) mod disk;
 pub(crate) mod migrate;
 pub(crate) mod power;
-pub(crate) mod snapshot;
 pub(crate) mod volume;
 
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,6 @@ pub(crate) enum Lxc {
     Resize(volume::Resize),
     Move(volume::Move),
     Reassign(volume::Reassign),
-    Snapshot(snapshot::Snapshot),
     Migrate(migrate::Migrate),
     Console,
 }
@@ -46,7 +44,6 @@ impl Lxc {
             | Self::Freeze { vmid, .. } => Some(*vmid),
             Self::Down(down) => Some(down.vmid),
             Self::Resize(work) => Some(work.vmid),
-            Self::Snapshot(work) => Some(work.vmid()),
             Self::Create(_)
             | Self::Clone(_)
             | Self::Move(_)
@@ -81,7 +78,6 @@ pub(crate) fn step(world: &mut World, upid: &str, job: Lxc, doom: Option<String>
         }
         (Lxc::Resize(work), None) => volume::resize(world, upid, &work).into(),
         (Lxc::Reassign(work), None) => volume::reassign(world, upid, &work).into(),
-        (Lxc::Snapshot(work), None) => snapshot::step(world, &work).into(),
         (Lxc::Console, None) => Next::Failed("connection timed out".to_owned()),
     }
 }
