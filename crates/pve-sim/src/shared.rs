@@ -1,5 +1,6 @@
 //! What the listeners share: the world behind a lock, rules, records, the clock.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,8 +25,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Mutex<Clock>,
     pub(crate) latencies: Mutex<Latencies>,
     pub(crate) schema: &'static Schema,
-    /// Something happened that a waiter may want to see.
+    /// Something happened that the clockwork or the keeper of files wants to see.
     pub(crate) changed: Notify,
+    /// When the clockwork looks next by itself, as the bits of the world's time.
+    pub(crate) due: AtomicU64,
     /// Who does the calls.
     pub(crate) workers: Workers,
     /// How long the proxy waits for a daemon.
@@ -86,6 +89,14 @@ impl Shared {
     pub(crate) fn real(&self, seconds: f64) -> Duration {
         let rate = self.clock().rate();
         Duration::from_secs_f64((seconds / rate).clamp(0.0, 1e6))
+    }
+
+    /// Something was done to the world: whoever waits for the next thing to happen is told, if it comes sooner now.
+    pub(crate) fn touched(&self, world: &World) {
+        let due = f64::from_bits(self.due.load(Ordering::Relaxed));
+        if world.contents.has_files() || world.next_due() < due {
+            self.changed.notify_waiters();
+        }
     }
 
     /// What a refused login costs.

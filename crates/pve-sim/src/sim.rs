@@ -1,6 +1,7 @@
 //! Starting and stopping a simulator.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ impl Sim {
             latencies: Mutex::new(Latencies::new(options.latency, options.latencies, options.seed)),
             schema: Schema::get(),
             changed: tokio::sync::Notify::new(),
+            due: AtomicU64::new(0.0_f64.to_bits()),
             login_delay: options.login_delay,
             speed: options.speed.max(0.001),
             origin,
@@ -151,12 +153,15 @@ async fn clockwork(shared: Arc<Shared>, stop: CancellationToken) {
             let mut world = shared.world();
             let before = world.changes;
             world.advance(shared.now());
-            if world.changes != before {
+            if world.contents.has_files() && world.changes != before {
                 shared.changed.notify_waiters();
             }
+            let due = world.next_due();
             let clock = shared.clock();
             // Whoever changes the clock tells us.
-            if clock.frozen() { 1.0 } else { ((world.next_due() - clock.now()) / clock.rate()).clamp(0.001, 1.0) }
+            let wait = if clock.frozen() { 1.0 } else { ((due - clock.now()) / clock.rate()).clamp(0.001, 1.0) };
+            shared.due.store((clock.now() + wait * clock.rate()).to_bits(), Ordering::Relaxed);
+            wait
         };
         tokio::select! {
             () = stop.cancelled() => return,

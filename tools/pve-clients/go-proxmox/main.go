@@ -59,7 +59,7 @@ func run(ctx context.Context, url, ca, id, secret string) error {
 
 	task, err := node.NewVirtualMachine(ctx, vmid,
 		option("name", "foreign"), option("memory", 512), option("cores", 1), option("pool", "kubernetes"),
-		option("scsihw", "virtio-scsi-single"), option("scsi0", "shared:1"), option("net0", "virtio,bridge=vmbr0"))
+		option("scsihw", "virtio-scsi-single"), option("scsi0", "shared:1,format=qcow2"), option("net0", "virtio,bridge=vmbr0"))
 	if err := done("create", ctx, task, err); err != nil {
 		return err
 	}

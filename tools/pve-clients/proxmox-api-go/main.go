@@ -48,7 +48,7 @@ func run(ctx context.Context, url, ca, user, password string) error {
 		Memory: &proxmox.QemuMemory{CapacityMiB: &memory},
 		Scsihw: "virtio-scsi-single",
 		Disks: &proxmox.QemuStorages{Scsi: &proxmox.QemuScsiDisks{Disk_0: &proxmox.QemuScsiStorage{
-			Disk: &proxmox.QemuScsiDisk{Storage: "shared", SizeInKibibytes: 1 << 20, Format: proxmox.QemuDiskFormat_Raw},
+			Disk: &proxmox.QemuScsiDisk{Storage: "shared", SizeInKibibytes: 1 << 20, Format: proxmox.QemuDiskFormat_Qcow2},
 		}}},
 	}
 	vm, err := config.Create(ctx, client)

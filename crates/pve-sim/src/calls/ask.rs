@@ -62,8 +62,7 @@ fn with(
     let who = Who(who.to_owned());
     super::needs::check(world, &who, &found.method.needs, &params)?;
     world.writable(found.method)?;
-    let mut call =
-        Call { schema, method: found.method, who: &who, params, undefined: Vec::new(), file: None, turn: 0 };
+    let mut call = Call { schema, method: found.method, who: &who, params, undefined: Vec::new(), file: None, turn: 0 };
     Ok(run(world, handler(verb, &found.method.path).unwrap(), &mut call))
 }
 

@@ -114,8 +114,7 @@ mod test {
         object.put("name", "a \"b\"\n").put("n", 3).maybe("lock", None::<u8>).maybe("tags", Some("x;y"));
         object.raw("ha", r#"{"managed":0}"#).all(&["in", "out"], 0);
         let tree: Value = serde_json::from_str(&object.text()).unwrap();
-        let wanted =
-            json!({"name": "a \"b\"\n", "n": 3, "tags": "x;y", "ha": {"managed": 0}, "in": 0, "out": 0});
+        let wanted = json!({"name": "a \"b\"\n", "n": 3, "tags": "x;y", "ha": {"managed": 0}, "in": 0, "out": 0});
         assert_eq!(tree, wanted);
     }
 

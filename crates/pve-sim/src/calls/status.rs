@@ -39,7 +39,9 @@ fn fill(row: &mut Object, world: &World, guest: &Guest) {
         GuestKind::Lxc => {
             // One that runs uses some of what it has.
             let used = |all: u64| if run.is_some() { all / 8 } else { 0 };
-            row.put("type", "lxc").put("cpus", lxc::status::cpus(world, guest)).put("maxswap", lxc::status::swap(guest));
+            row.put("type", "lxc")
+                .put("cpus", lxc::status::cpus(world, guest))
+                .put("maxswap", lxc::status::swap(guest));
             row.put("mem", used(memory)).put("disk", used(disk)).all(&["swap", "diskread", "diskwrite"], 0);
         }
     }

@@ -167,7 +167,7 @@ impl Work {
         world.advance(self.shared.now());
         let outcome = ordered_call(&mut world, self.handler, &call, &self.ordered);
         if !reads || world.changes != before {
-            self.shared.changed.notify_waiters();
+            self.shared.touched(&world);
         }
         if let Some(witness) = witness.filter(|_| !reads) {
             witness.ran = Some((world.now, self.shared.record().number()));

@@ -1,6 +1,6 @@
 //! The value that is the simulated cluster, and how time passes in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -371,8 +371,9 @@ impl World {
     /// The round of the statistics daemon.
     pub(crate) fn publish(&mut self) {
         let mut published = BTreeMap::new();
+        let nodes: HashMap<&str, &Node> = self.nodes.iter().map(|n| (n.name.as_str(), n)).collect();
         for guest in self.guests.values() {
-            let node = self.node(&guest.node);
+            let node = nodes.get(guest.node.as_str()).copied();
             if !node.is_some_and(|n| n.online) {
                 // A node that is down says nothing; what it said stays for a while and then is unknown.
                 let fresh = node.is_some_and(|n| self.now - n.lost < self.pace.scaled(SAID));

@@ -5,6 +5,8 @@ use std::time::Duration;
 use pve_sim::Options;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::client::{World, read};
 
@@ -14,15 +16,17 @@ async fn stalled(patience: Duration) -> World {
     World::start(Options { speed: 50.0, workers: 1, patience, latencies, ..Options::default() }).await
 }
 
-/// Somebody asks for a volume, and waits no longer than it takes to ask.
-async fn allocate(world: &World, number: u32) {
-    let body = format!("vmid=9000&size=1G&filename=vm-9000-disk-{number}.raw");
+/// Somebody asks for a volume, and waits for the answer as long as this is kept.
+async fn allocate(world: &World) -> TlsStream<TcpStream> {
+    let body = "vmid=9000&size=1G&filename=vm-9000-disk-1.raw";
     let headers = format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", body.len());
     let head = format!(
         "POST /api2/json/nodes/pve1/storage/shared/content HTTP/1.1\r\nHost: x\r\n{}{headers}\r\n{body}",
         world.token()
     );
-    world.connect().await.write_all(head.as_bytes()).await.unwrap();
+    let mut stream = world.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
 }
 
 /// What the control door says of the workers, once it says so.
@@ -43,7 +47,7 @@ fn row(busy: u32, waiting: u32) -> Value {
 #[tokio::test]
 async fn a_slow_call_stalls_what_needs_root_on_its_node_and_nothing_else() {
     let world = stalled(Duration::from_secs(600)).await;
-    allocate(&world, 1).await;
+    let _waiting = allocate(&world).await;
     workers(&world, |w| w["daemons"] == row(1, 0)).await;
     let put = "PUT /api2/json/nodes/pve1/qemu/9000/config HTTP/1.1\r\nHost: x\r\n";
     let kind = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 13\r\n\r\n";
@@ -67,7 +71,7 @@ async fn a_slow_call_stalls_what_needs_root_on_its_node_and_nothing_else() {
 async fn a_proxy_that_has_waited_too_long_says_596_and_the_work_is_done_all_the_same() {
     let patience = Duration::from_millis(300);
     let world = stalled(patience).await;
-    allocate(&world, 1).await;
+    let _waiting = allocate(&world).await;
     workers(&world, |w| w["daemons"] == row(1, 0)).await;
     let answer = world.call("PUT", "/nodes/pve1/qemu/9000/config", &[("description", "late")]).await;
     assert_eq!((answer.status, answer.reason.as_str(), answer.text.as_str()), (596, "Connection timed out", ""));

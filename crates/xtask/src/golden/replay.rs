@@ -47,7 +47,9 @@ fn now() -> u64 {
 
 /// Replays a transcript; what was answered, in the same format.
 pub(crate) async fn replay(name: &str, items: &[Value]) -> Result<Vec<Value>> {
-    let sim = Sim::start(Options { nodes: 1, speed: SPEED, patience: PATIENCE, agent_after: None, ..Options::default() }).await?;
+    let sim =
+        Sim::start(Options { nodes: 1, speed: SPEED, patience: PATIENCE, agent_after: None, ..Options::default() })
+            .await?;
     let server = Server::new(sim.url(), sim.ca_pem())?;
     let fresh = door(sim.control_url(), "GET", "/sim/state", None).await?;
     let plan = start::plan(name, items, fresh).context("infer what it starts from")?;

@@ -37,13 +37,13 @@ pub(crate) fn of(world: &World, node: &Node) -> Load {
     load(world, node, memory, cpus)
 }
 
-/// The load of every node, in one go.
+/// The load of every node, in one go, as it was at the last round of the statistics daemon.
 pub(crate) fn all(world: &World) -> BTreeMap<&str, Load> {
     let mut sums: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
-    for guest in world.guests.values().filter(|g| g.running()) {
+    for guest in world.published.values().filter(|g| g.status != "stopped") {
         let sum = sums.entry(&guest.node).or_default();
-        sum.0 += guest.memory();
-        sum.1 += f64::from(guest.cpus());
+        sum.0 += guest.memory;
+        sum.1 += f64::from(guest.cpus);
     }
     world
         .nodes

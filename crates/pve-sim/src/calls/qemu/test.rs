@@ -27,8 +27,12 @@ fn task(world: &mut World, verb: &str, path: &str, form: &[(&str, &str)]) -> Str
 
 /// A VM with a disk that it boots from, on.
 fn running(system: System) -> World {
+    running_on(system, "local:1")
+}
+
+fn running_on(system: System, disk: &str) -> World {
     let mut world = world("9.2");
-    let form = [("vmid", "301"), ("scsi0", "local:1"), ("scsihw", "virtio-scsi-single"), ("memory", "64")];
+    let form = [("vmid", "301"), ("scsi0", disk), ("scsihw", "virtio-scsi-single"), ("memory", "64")];
     assert_eq!(task(&mut world, "POST", "/nodes/pve1/qemu", &form), "OK");
     world.guests.get_mut(&301).unwrap().system = system;
     assert_eq!(task(&mut world, "POST", "/nodes/pve1/qemu/301/status/start", &[]), "OK");
@@ -205,7 +209,7 @@ fn a_guest_of_paper_reads_what_was_written_and_tells_of_a_process_once() {
 
 #[test]
 fn an_image_that_two_write_to_loses_its_snapshots_and_ends_the_vm_that_it_is_taken_from() {
-    let mut world = running(System::Paper);
+    let mut world = running_on(System::Paper, "local:1,format=qcow2");
     let holder = [("vmid", "302"), ("scsi1", "local:1,format=qcow2"), ("memory", "64")];
     assert_eq!(task(&mut world, "POST", "/nodes/pve1/qemu", &holder), "OK");
     let volume = "local:302/vm-302-disk-0.qcow2";

@@ -61,13 +61,8 @@ fn room_for_memory(world: &mut World, upid: &str, work: &Snapshot) -> Result<(),
     let (storage, memory) = (state_storage(world, guest), guest.memory());
     let files = world.storages.get(&storage).is_none_or(|s| s.kind().files());
     let name = format!("vm-{}-state-{}{}", work.vmid, work.name, if files { ".raw" } else { "" });
-    let ask = Ask {
-        storage: &storage,
-        vmid: work.vmid,
-        format: Some("raw"),
-        name: Some(&name),
-        bytes: state_size(memory),
-    };
+    let ask =
+        Ask { storage: &storage, vmid: work.vmid, format: Some("raw"), name: Some(&name), bytes: state_size(memory) };
     let volume = world.allocate(&work.node, &ask)?;
     world.log(upid, format!("saving VM state and RAM using storage '{storage}'"));
     if let Some(kept) = the_mut(world, work)?.snapshots.get_mut(&work.name) {

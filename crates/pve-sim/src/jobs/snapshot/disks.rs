@@ -12,7 +12,9 @@ use crate::state::storage::{Layout, Storage};
 pub(super) fn of(kind: GuestKind, config: &Config) -> Vec<(&str, &str)> {
     let is_disk = |key: &str, text: &str| match kind {
         GuestKind::Qemu => is_drive_key(key) && !is_cdrom(text),
-        GuestKind::Lxc => is_mountpoint_key(key) && mountpoint::kind(mountpoint::volume(text)) == mountpoint::Kind::Volume,
+        GuestKind::Lxc => {
+            is_mountpoint_key(key) && mountpoint::kind(mountpoint::volume(text)) == mountpoint::Kind::Volume
+        }
     };
     config.iter().filter(|(key, text)| is_disk(key, text)).map(|(key, text)| (key.as_str(), file_of(text))).collect()
 }
