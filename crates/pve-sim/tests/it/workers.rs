@@ -46,7 +46,7 @@ fn row(busy: u32, waiting: u32) -> Value {
 
 #[tokio::test]
 async fn a_slow_call_stalls_what_needs_root_on_its_node_and_nothing_else() {
-    let world = stalled(Duration::from_secs(600)).await;
+    let world = stalled(Duration::from_mins(10)).await;
     let _waiting = allocate(&world).await;
     workers(&world, |w| w["daemons"] == row(1, 0)).await;
     let put = "PUT /api2/json/nodes/pve1/qemu/9000/config HTTP/1.1\r\nHost: x\r\n";

@@ -102,13 +102,11 @@ fn change(world: &mut World, call: &Call<'_>, params: &Config) -> Outcome {
     world.guest(wish.node, wish.vmid)?;
     lock(world, wish.vmid)?;
     let changed = config_change::write(world, call.schema, wish, None)?;
-    match hotplug::begin(world, wish.vmid, &changed) {
-        Some(seconds) => Err(Stop::Again(seconds)),
-        None => {
-            config_change::settle_all(world, wish.vmid, &changed)?;
-            now(Value::Null)
-        }
+    if let Some(seconds) = hotplug::begin(world, wish.vmid, &changed) {
+        return Err(Stop::Again(seconds));
     }
+    config_change::settle_all(world, wish.vmid, &changed)?;
+    now(Value::Null)
 }
 
 /// The parameters of a change. Tags without a value are no tags; a description without one is left alone; in all other

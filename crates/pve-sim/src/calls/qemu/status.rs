@@ -31,12 +31,11 @@ pub(crate) fn details(world: &World, row: &mut Object, guest: &Guest) {
     balloon.put("actual", memory).put("max_mem", memory);
     row.raw("ballooninfo", &balloon.text()).raw("proxmox-support", SUPPORT);
     let hardware;
-    let devices = match &run.devices {
-        Some(devices) => devices,
-        None => {
-            hardware = guest.hardware();
-            &hardware
-        }
+    let devices = if let Some(devices) = &run.devices {
+        devices
+    } else {
+        hardware = guest.hardware();
+        &hardware
     };
     let mut nics = devices.keys().filter(|k| is_net_key(k)).peekable();
     if nics.peek().is_some() {

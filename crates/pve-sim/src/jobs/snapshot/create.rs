@@ -90,7 +90,9 @@ pub(super) fn commit(world: &mut World, upid: &str, work: &Snapshot) -> Result<(
         .collect();
     let why = world.cannot_keep(work.vmid, &work.name);
     for (key, lines) in lines {
-        lines.into_iter().for_each(|line| world.log(upid, line));
+        for line in lines {
+            world.log(upid, line);
+        }
         if let Some(why) = why.as_ref().filter(|why| why.contains(&format!("'drive-{key}'"))) {
             return Err(failed(world, upid, work, why.clone()));
         }

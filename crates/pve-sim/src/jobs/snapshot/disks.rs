@@ -6,7 +6,7 @@ use crate::jobs::lxc::disk;
 use crate::state::World;
 use crate::state::drive::{file_of, is_cdrom, is_drive_key};
 use crate::state::guest::{Config, Guest, GuestKind, Snapshot};
-use crate::state::storage::{Layout, Storage};
+use crate::state::storage::{Layout, Storage, name};
 
 /// Keys and volumes of the disks of a configuration.
 pub(super) fn of(kind: GuestKind, config: &Config) -> Vec<(&str, &str)> {
@@ -32,7 +32,8 @@ pub(super) fn all_can(world: &World, guest: &Guest) -> bool {
 
 /// Whether only the newest snapshot of a volume can be gone back to: the others would have to go first.
 fn newest_only(storage: &Storage, volid: &str) -> bool {
-    let chain = storage.option("snapshot-as-volume-chain") == "1" && volid.ends_with(".qcow2");
+    let name = volid.split_once(':').map_or("", |(_, name)| name);
+    let chain = storage.option("snapshot-as-volume-chain") == "1" && name::parse(storage.kind().layout, name).is_ok_and(|n| n.format == "qcow2");
     storage.kind().layout == Layout::Zfs || chain
 }
 
