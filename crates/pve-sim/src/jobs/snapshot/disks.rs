@@ -33,7 +33,8 @@ pub(super) fn all_can(world: &World, guest: &Guest) -> bool {
 /// Whether only the newest snapshot of a volume can be gone back to: the others would have to go first.
 fn newest_only(storage: &Storage, volid: &str) -> bool {
     let name = volid.split_once(':').map_or("", |(_, name)| name);
-    let chain = storage.option("snapshot-as-volume-chain") == "1" && name::parse(storage.kind().layout, name).is_ok_and(|n| n.format == "qcow2");
+    let chain = storage.option("snapshot-as-volume-chain") == "1"
+        && name::parse(storage.kind().layout, name).is_ok_and(|n| n.format == "qcow2");
     storage.kind().layout == Layout::Zfs || chain
 }
 
