@@ -25,7 +25,10 @@ pub struct Kubelet {
 impl Kubelet {
     /// That of a VM of the simulator, whose name becomes the Node's.
     pub async fn of(sim: &Simulator, vmid: u32) -> Result<Self> {
-        let state = sim.state().await?;
+        Self::read(&sim.state().await?, vmid)
+    }
+
+    fn read(state: &Value, vmid: u32) -> Result<Self> {
         let config = state.pointer(&format!("/guests/{vmid}/config")).context("the simulator has no such VM")?;
         let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
         let uuid = text("smbios1").split("uuid=").nth(1).unwrap_or_default().split(',').next().unwrap_or_default();
@@ -35,6 +38,15 @@ impl Kubelet {
             uuid: uuid.to_uppercase(),
             ip: format!("10.20.{}.{}", vmid / 250, vmid % 250),
         })
+    }
+
+    /// Those of all VMs that run, up to so many.
+    pub async fn all(sim: &Simulator, up_to: usize) -> Result<Vec<Self>> {
+        let state = sim.state().await?;
+        let guests = state.get("guests").and_then(Value::as_object).context("the simulator has no guests")?;
+        let runs = |guest: &Value| guest.get("run").is_some_and(|run| !run.is_null());
+        let vmids = guests.iter().filter(|(_, guest)| runs(guest)).filter_map(|(vmid, _)| vmid.parse().ok());
+        vmids.take(up_to).map(|vmid| Self::read(&state, vmid)).collect()
     }
 
     /// Registers its Node, with its status, as a kubelet does.

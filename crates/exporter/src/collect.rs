@@ -1,13 +1,15 @@
 //! Reads a target: each thing once, whatever collectors want it, and all at the same time.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 
+use pve::UsageRow;
 use pve_types::NodeName;
 use tokio::time::{Instant, timeout_at};
 
 use crate::own::Own;
-use crate::settings::{Collector, Selection};
+use crate::settings::{Collector, Nodes, Selection};
 use crate::snapshot::{Read, Snapshot};
 use crate::target::Target;
 
@@ -81,12 +83,23 @@ async fn of_node(target: &Target, read: &Reader<'_>, snapshot: &mut Snapshot, no
     );
     if has(Collector::Config) {
         snapshot.onboot = match &snapshot.resources {
-            Read::Got(rows) => Read::Got(target.configs.of(node.as_str(), rows)),
+            Read::Got(rows) => {
+                let all = snapshot.selection.nodes() == Nodes::All;
+                let nodes = if all { nodes(rows) } else { vec![node.as_str()] };
+                Read::Got(nodes.into_iter().map(|node| target.configs.of(node, rows)).collect())
+            }
             Read::Failed(why) => Read::Failed(why.clone()),
             Read::NotAsked => Read::NotAsked,
         };
     }
     (snapshot.subscription, snapshot.replication) = (subscription, replication);
+}
+
+/// All nodes that have guests, in order.
+fn nodes(rows: &[UsageRow]) -> Vec<&str> {
+    let guests = rows.iter().filter(|row| matches!(row.kind.as_str(), "qemu" | "lxc"));
+    let all: BTreeSet<&str> = guests.filter_map(|row| row.node.as_deref()).collect();
+    all.into_iter().collect()
 }
 
 struct Reader<'a> {

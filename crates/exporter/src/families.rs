@@ -51,14 +51,15 @@ pub fn families(of: &Snapshot) -> Vec<Family<'_>> {
         }
     }
     all.push(success(of));
-    if let Some(known) = of.onboot.got() {
+    if let Some(nodes) = of.onboot.got() {
         let help = "Guests of the node whose configuration is known; as many as there are once all were read.";
-        let mut family = Family::gauge("oxmox_exporter_guest_configs_known", help);
-        family.push([("node", known.node.as_str())], count(known.known));
-        all.push(family);
-        let mut family = Family::gauge("oxmox_exporter_guest_configs", "Guests of the node.");
-        family.push([("node", known.node.as_str())], count(known.all));
-        all.push(family);
+        let mut known = Family::gauge("oxmox_exporter_guest_configs_known", help);
+        let mut guests = Family::gauge("oxmox_exporter_guest_configs", "Guests of the node.");
+        for node in nodes {
+            known.push([("node", node.node.as_str())], count(node.known));
+            guests.push([("node", node.node.as_str())], count(node.all));
+        }
+        all.extend([known, guests]);
     }
     all
 }
@@ -273,11 +274,13 @@ fn midnight(day: &str) -> Option<f64> {
 }
 
 fn onboot(of: &Snapshot) -> Option<Family<'_>> {
-    let known = of.onboot.got()?;
+    let nodes = of.onboot.got()?;
     let mut family = Family::gauge("pve_onboot_status", "Whether a guest is started when its node boots.");
-    for (id, kind, value) in &known.set {
-        if let Ok(value) = value.parse() {
-            family.push([("id", id.as_str()), ("node", &known.node), ("type", kind)], value);
+    for node in nodes {
+        for (id, kind, value) in &node.set {
+            if let Ok(value) = value.parse() {
+                family.push([("id", id.as_str()), ("node", &node.node), ("type", kind)], value);
+            }
         }
     }
     Some(family)

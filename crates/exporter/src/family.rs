@@ -186,7 +186,7 @@ fn write_value(out: &mut String, value: f64) {
                 let digits: String = plain.chars().filter(char::is_ascii_digit).collect();
                 let mantissa = format!("{}.{}", &digits[..1], &digits[1..]);
                 let mantissa = mantissa.trim_end_matches(['0', '.']);
-                let _ok = write!(out, "{mantissa}e+0{}", dot - 1);
+                let _ok = write!(out, "{mantissa}e+{:02}", dot - 1);
             }
             _ => out.push_str(&plain),
         }
@@ -217,7 +217,7 @@ mod test {
             (123_456.0, "123456.0"),
             (1_234_567.0, "1.234567e+06"),
             (2_147_483_648.0, "2.147483648e+09"),
-            (68_719_476_736.0, "6.8719476736e+010"),
+            (68_719_476_736.0, "6.8719476736e+10"),
             (1_000_000.0, "1e+06"),
             (0.000_012, "1.2e-05"),
             (-5.0, "-5.0"),

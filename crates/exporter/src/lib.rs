@@ -22,6 +22,6 @@ pub use families::families;
 pub use family::{Family, Format, Kind, Labels, Sample, text};
 pub use kubernetes::{MachineRow, Objects, VolumeRow};
 pub use server::{Error, run};
-pub use settings::{Collector, Measure, Module, Selection, Settings};
+pub use settings::{Collector, Measure, Module, Nodes, Selection, Settings};
 pub use snapshot::{Onboot, Read, Snapshot};
 pub use target::{BadTarget, Target, Targets};

@@ -26,7 +26,7 @@ use crate::families::families;
 use crate::family::{Format, text};
 use crate::kubernetes::Reader;
 use crate::own::{Own, Scrape};
-use crate::settings::{Selection, Settings};
+use crate::settings::{Nodes, Selection, Settings};
 use crate::target::{BadTarget, LEAST, Targets};
 
 /// What Prometheus waits for by default.
@@ -153,7 +153,12 @@ async fn pve(State(door): State<Arc<Door>>, Query(asked): Query<Asked>, headers:
 async fn scrape(door: &Door, asked: &Asked, deadline: Instant, format: Format) -> Result<String, (StatusCode, String)> {
     let module = asked.module.as_deref().unwrap_or("default");
     let name = asked.target.as_deref().unwrap_or("localhost");
-    let (cluster, node) = (yes(asked.cluster.as_deref()), yes(asked.node.as_deref()));
+    let cluster = yes(asked.cluster.as_deref());
+    let nodes = match asked.node.as_deref() {
+        Some("all") => Nodes::All,
+        other if yes(other) => Nodes::Local,
+        _ => Nodes::None,
+    };
     let target = door.targets.get(module, name).map_err(|why| {
         let status = match &why {
             BadTarget::NoModule(_) | BadTarget::NoAddress { .. } => StatusCode::BAD_REQUEST,
@@ -163,11 +168,12 @@ async fn scrape(door: &Door, asked: &Asked, deadline: Instant, format: Format) -
         };
         (status, daemon::chain(&why))
     })?;
-    let selection = Selection::new(&door.settings.collectors, cluster, node);
+    let selection = Selection::new(&door.settings.collectors, cluster, nodes);
     let began = Instant::now();
     let snapshot = collect(&target, selection, deadline, Some(&door.own)).await;
     let failed = snapshot.all_failed();
     let took = began.elapsed();
+    let node = nodes != Nodes::None;
     door.own.scraped(&Scrape { module, target: name, cluster, node, took, failed: failed.is_some() });
     if let Some(why) = failed {
         tracing::warn!(target = name, why, "nothing could be read");
@@ -191,7 +197,7 @@ async fn metrics(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response 
     };
     out.push_str(&door.own.summary(door.settings.modules.keys().cloned()));
     if let Some(target) = &door.settings.default_target {
-        let asked = Asked { target: Some(target.clone()), ..Asked::default() };
+        let asked = Asked { target: Some(target.clone()), node: Some("all".to_owned()), ..Asked::default() };
         // One that does not answer is seen in what is missing, and in pve_request_errors_total.
         if let Ok(text) = scrape(&door, &asked, deadline(&headers), format).await {
             out.push_str(text.trim_end_matches("# EOF\n"));

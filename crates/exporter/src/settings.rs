@@ -113,17 +113,37 @@ impl Collector {
 
 /// What one scrape asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection(BTreeSet<Collector>);
+pub struct Selection {
+    collectors: BTreeSet<Collector>,
+    nodes: Nodes,
+}
+
+/// Of which nodes a scrape asks what is about nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// None (`node=0`).
+    None,
+    /// The one that answers (`node=1`).
+    Local,
+    /// The one that answers; and of all, which of their guests start with them (`node=all`, ours).
+    All,
+}
 
 impl Selection {
     /// Of these collectors, those of the cluster, those of the node, or both.
-    pub fn new(of: &BTreeSet<Collector>, cluster: bool, node: bool) -> Self {
-        Self(of.iter().copied().filter(|one| if one.of_node() { node } else { cluster }).collect())
+    pub fn new(of: &BTreeSet<Collector>, cluster: bool, nodes: Nodes) -> Self {
+        let wanted = |one: &Collector| if one.of_node() { nodes != Nodes::None } else { cluster };
+        Self { collectors: of.iter().copied().filter(wanted).collect(), nodes }
+    }
+
+    /// Of which nodes.
+    pub fn nodes(&self) -> Nodes {
+        self.nodes
     }
 
     /// Whether the scrape asks for it.
     pub fn has(&self, collector: Collector) -> bool {
-        self.0.contains(&collector)
+        self.collectors.contains(&collector)
     }
 
     /// Whether it asks for any of these.

@@ -23,8 +23,8 @@ pub struct Snapshot {
     pub subscription: Read<Fields>,
     /// The replication jobs of that node.
     pub replication: Read<Vec<Fields>>,
-    /// What is known of that node's guests' configurations.
-    pub onboot: Read<Onboot>,
+    /// What is known of guests' configurations, by node.
+    pub onboot: Read<Vec<Onboot>>,
 }
 
 /// What is known of guests' configurations.

@@ -15,6 +15,7 @@ mod control_plane;
 mod eventually;
 pub mod leash;
 mod process;
+mod python;
 pub mod requirements;
 mod tools;
 
@@ -24,4 +25,5 @@ pub use control_plane::{
 };
 pub use eventually::{NotYet, TimedOut, eventually, eventually_blocking};
 pub use process::{Process, ProcessSpec};
+pub use python::python;
 pub use tools::{Progress, Stage, Tool, Tools};

@@ -1,8 +1,6 @@
 //! Clients in Python that somebody else wrote: `proxmoxer`, `prometheus-pve-exporter`; and the quick start in Python.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
 use crate::client::World;
 
@@ -10,31 +8,9 @@ use crate::client::World;
 const PROXMOXER: (&[&str], &str) = (&["proxmoxer==2.3.0", "requests"], "import proxmoxer, requests");
 const EXPORTER: (&[&str], &str) = (&["prometheus-pve-exporter==3.10.2"], "import pve_exporter.collector");
 
-/// One at a time makes the environment.
-static MAKING: Mutex<()> = Mutex::new(());
-
-/// A Python with these packages, made once; none, said aloud, where that can't be done.
+/// A Python with these packages; none, said aloud, where that can't be done.
 fn python(name: &str, (packages, import): (&[&str], &str)) -> Option<PathBuf> {
-    let _making = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let place = testkit::cache_dir().unwrap().join("py");
-    let python = place.join("bin/python");
-    let does = |python: &Path, args: &[&str]| {
-        Command::new(python).args(args).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-    };
-    if does(&python, &["-c", import]) {
-        return Some(python);
-    }
-    let venv = ["-m", "venv", place.to_str().unwrap()];
-    if !does(&python, &["-c", ""]) && !does(Path::new("python3"), &venv) {
-        eprintln!("SKIPPED {name}: no python3 with venv");
-        return None;
-    }
-    let install: Vec<&str> = ["-m", "pip", "install", "-q"].iter().chain(packages).copied().collect();
-    if !does(&python, &install) || !does(&python, &["-c", import]) {
-        eprintln!("SKIPPED {name}: pip can't install {packages:?}");
-        return None;
-    }
-    Some(python)
+    testkit::python(packages, import).inspect_err(|why| eprintln!("SKIPPED {name}: {why}")).ok()
 }
 
 /// Runs a program of ours with a client, in a directory of its own that holds `ca.pem` and `sim.json`.

@@ -1,5 +1,7 @@
 //! `cargo xtask bench NAME`: figures against the aims, and beside those of software that people use now.
 
+mod ccm;
+mod exporter;
 mod figure;
 mod provision;
 mod quantities;
@@ -20,6 +22,8 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Provision(provision::Args),
+    Ccm(ccm::Args),
+    Exporter(exporter::Args),
     Sim(sim::Args),
 }
 
@@ -36,6 +40,8 @@ pub(crate) enum Output {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Provision(args) => provision::run(args),
+        What::Ccm(args) => ccm::run(args),
+        What::Exporter(args) => exporter::run(args),
         What::Sim(args) => sim::run(args),
     }
 }

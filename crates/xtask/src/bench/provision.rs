@@ -79,7 +79,7 @@ fn tell(words: &str) {
 }
 
 /// The optimised binary, where there is one.
-fn program() -> Result<PathBuf> {
+pub(super) fn program() -> Result<PathBuf> {
     let here = std::env::current_exe().context("find our own binary")?;
     let release = here.ancestors().nth(2).map(|target| target.join("release/oxmox")).filter(|path| path.is_file());
     if let Some(path) = release {

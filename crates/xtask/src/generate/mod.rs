@@ -52,6 +52,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
     }
     files.push(("charts/oxmox/files/capi-rbac.yaml".into(), ends_once(&rbac::capi()?)));
     files.push(("charts/oxmox/files/ccm-rbac.yaml".into(), ends_once(&rbac::ccm()?)));
+    files.push(("charts/oxmox/files/exporter-rbac.yaml".into(), ends_once(&rbac::exporter()?)));
     files.push(("docs/reference/checks.md".into(), ends_once(&verify::check_pages())));
     Ok(files)
 }
