@@ -167,8 +167,8 @@ fn of_kube<T>(answer: Result<T, kube::Error>) -> Read<T> {
         Ok(value) => return Read::Known(value),
         Err(error) => error,
     };
-    // kube prints an error's source inside the error: it is a leaf.
-    let words = error.to_string();
+    // kube prints an error's source inside the error, but not what lies below that.
+    let words = chain(&error);
     match error {
         kube::Error::Api(status) => {
             let cause = match status.code {

@@ -68,7 +68,8 @@ pub(super) const TLS_CHAIN: CheckInfo = CheckInfo {
     step: StepId::Api,
     title: "The certificate is trusted and valid",
     looks_at: "Whether the client's own rule (system, CA or fingerprint) accepts the certificate, and how long each \
-               URL's certificate is still valid: 21 days or less is a warning. Trusting anyone is a warning.",
+               URL's certificate is still valid: 21 days or less is a warning. Trusting anyone is a warning, and so is \
+               plain http (to this machine only).",
     matters: "The token travels on this connection. Whoever can pose as Proxmox can read it and do whatever it may do. \
               An expired certificate stops everything at once.",
     fix: "Give the CA of Proxmox (/etc/pve/pve-root-ca.pem) or compare the fingerprint shown here with the one in the \
@@ -83,8 +84,11 @@ fn tls_chain(evidence: &Evidence) -> Verdict {
     let proxmox = &evidence.proxmox;
     let mut tally = Tally::default();
     for door in &proxmox.doors {
-        let Read::Known(seen) = &door.certificate else { continue };
         let url = &door.url;
+        if url.starts_with("http://") {
+            tally.warning(format!("{url} is no https: no certificate is looked at"));
+        }
+        let Read::Known(seen) = &door.certificate else { continue };
         tally.fine(format!("{url} shows {}", seen.fingerprint));
         let Some(end) = seen.not_after else { continue };
         let left = end.duration_since(evidence.started).as_hours() / 24;

@@ -35,7 +35,11 @@ type Marks<'a> = (Vec<(Vmid, Mark<'a>)>, Vec<String>);
 
 /// All marks that were seen, and which VMs could not be looked at.
 fn marks(evidence: &Evidence) -> Result<Marks<'_>, Verdict> {
-    need("the list of virtual machines", &evidence.proxmox.guests)?;
+    let guests = need("the list of virtual machines", &evidence.proxmox.guests)?;
+    if guests.is_empty() && !sees_guests(evidence) {
+        let why = "no VM is to be seen, and nothing says that we may see any";
+        return Err(Verdict::unread(why).hint("give VM.Audit on /vms or on the machines' pool, then verify again"));
+    }
     let mut marks = Vec::new();
     let mut unread = Vec::new();
     for (vmid, read) in &evidence.proxmox.settings {
@@ -49,6 +53,12 @@ fn marks(evidence: &Evidence) -> Result<Marks<'_>, Verdict> {
         }
     }
     Ok((marks, unread))
+}
+
+/// Whether we may see VMs somewhere: a list that is empty for another reason says nothing.
+fn sees_guests(evidence: &Evidence) -> bool {
+    let held = evidence.proxmox.permissions.known();
+    held.is_some_and(|held| held.values().any(|privileges| privileges.contains_key("VM.Audit")))
 }
 
 pub(super) const NO_ORPHANS: CheckInfo = CheckInfo {

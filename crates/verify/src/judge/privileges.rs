@@ -14,7 +14,8 @@ pub(super) const PRIVILEGES: CheckInfo = CheckInfo {
     step: StepId::Api,
     title: "We may do what the provider has to do",
     looks_at: "Our effective privileges on the paths that the cluster's machines touch: their pool or /vms, their \
-               template, the storages of their disks and of bootstrap images, their bridges. Without a cluster: /vms.",
+               template, the storages of their disks and of bootstrap images, their bridges. Without a cluster: \
+               /vms, or the pool where more of them are held.",
     matters: "A missing privilege shows when the one call that needs it is made: perhaps only at deletion.",
     fix: "Give the named privilege on the named path to the token and, where the token has separate privileges, to its \
           user, too: `pveum acl modify PATH --tokens 'USER!TOKEN' --roles ROLE`.",
@@ -57,8 +58,9 @@ fn privileges(evidence: &Evidence) -> Verdict {
     match scope::specs(evidence) {
         Ok(specs) => specs.iter().for_each(|(_, spec)| for_spec(evidence, spec, &mut wanted, &mut unknown)),
         Err(verdict) => {
-            notes.push(format!("only /vms was looked at: {}", verdict.message));
-            on_machines(&[vms()], &mut wanted);
+            let place = likely_place(held);
+            notes.push(format!("only {} was looked at: {}", shown(&place), verdict.message));
+            on_machines(&[place], &mut wanted);
         }
     }
     let mut tally = Tally::default();
@@ -85,6 +87,16 @@ fn privileges(evidence: &Evidence) -> Verdict {
 /// Any VM that is not yet: what is handed down to it from /vms.
 fn vms() -> String {
     "/vms/0".to_owned()
+}
+
+/// Where machines are going to be when no cluster says so: /vms, or the pool where more is held.
+fn likely_place(held: &Held) -> String {
+    let pools = held.keys().filter(|path| path.starts_with("/pool/")).cloned();
+    let count = |path: &String| {
+        ON_MACHINES.iter().filter(|(any, _)| any.iter().any(|privilege| holds(held, path, privilege))).count()
+    };
+    // of equals the last one
+    pools.chain([vms()]).max_by_key(count).unwrap_or_else(vms)
 }
 
 fn shown(path: &str) -> &str {
@@ -196,6 +208,17 @@ fn holds(held: &Held, path: &str, privilege: &str) -> bool {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn without_a_cluster_a_pool_where_all_is_held_will_do() {
+        let all = || ON_MACHINES.iter().map(|(any, _)| (any[0].to_owned(), true)).collect::<BTreeMap<_, _>>();
+        let some = BTreeMap::from([("VM.Audit".to_owned(), true)]);
+        let pools = [("/pool/a".to_owned(), some.clone()), ("/pool/b".to_owned(), all())];
+        assert_eq!(likely_place(&Held::from(pools.clone())), "/pool/b");
+        let vms_too = pools.into_iter().chain([("/vms".to_owned(), all())]).collect();
+        assert_eq!(shown(&likely_place(&vms_too)), "/vms", "what holds for every pool");
+        assert_eq!(shown(&likely_place(&Held::new())), "/vms");
+    }
 
     #[test]
     fn the_nearest_path_decides() {

@@ -41,6 +41,10 @@ fn iso_storage(evidence: &Evidence) -> Verdict {
                 continue;
             }
         };
+        if storages.is_empty() {
+            tally.unread(unseen(node));
+            continue;
+        }
         let isos: Vec<&NodeStorage> = storages.iter().filter(|one| one.content.contains("iso")).collect();
         let good: Vec<&str> =
             isos.iter().filter(|one| one.active && one.enabled).map(|one| one.storage.as_str()).collect();
@@ -56,6 +60,11 @@ fn iso_storage(evidence: &Evidence) -> Verdict {
         }
     }
     tally.verdict("each node has one", "add `iso` to the content of a storage that the node has")
+}
+
+/// Proxmox VE lists what we may see; each node has some storage.
+fn unseen(node: &NodeName) -> String {
+    format!("no storage of node `{node}` is to be seen: that needs Datastore.Audit on /storage/STORAGE")
 }
 
 fn state(storage: &NodeStorage) -> &'static str {
@@ -187,12 +196,14 @@ fn free_space(evidence: &Evidence) -> Verdict {
     let named: Option<BTreeSet<StorageId>> =
         of_images(evidence).ok().map(|all| all.into_iter().map(|(storage, ..)| storage).collect());
     let mut tally = Tally::default();
+    let mut unread = false;
     let mut looked: BTreeSet<(Option<&NodeName>, &StorageId)> = BTreeSet::new();
     for node in &nodes {
         let storages = match scope::of(&evidence.proxmox.node_storages, node) {
             Ok(storages) => storages,
             Err(why) => {
                 tally.unread(format!("storages of node `{node}` could not be read: {why}"));
+                unread = true;
                 continue;
             }
         };
@@ -204,6 +215,9 @@ fn free_space(evidence: &Evidence) -> Verdict {
                 space(one, node, &mut tally);
             }
         }
+    }
+    if looked.is_empty() && !unread {
+        tally.unread("no active storage that takes `images` or `iso` is to be seen");
     }
     tally.verdict(format!("at least {LOW_PERCENT} % free everywhere"), "free space, grow the storage, or name another")
 }

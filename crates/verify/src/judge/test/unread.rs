@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::all;
-use crate::evidence::Evidence;
+use super::{all, check};
+use crate::evidence::{Evidence, Read};
 use crate::fixture::healthy;
 use crate::judge::judge;
-use crate::report::Outcome;
+use crate::report::{Outcome, Severity};
 use crate::selection::Selection;
 
 /// Paths of all known parts in saved evidence.
@@ -95,4 +95,34 @@ fn without_a_management_cluster_proxmox_alone_is_judged() {
     }
     assert!(report.checks().all(|check| check.outcome != Outcome::Failed));
     assert_eq!(report.exit_code(), 1);
+}
+
+#[test]
+fn a_token_that_sees_nothing_passes_nothing_that_it_would_have_to_see() {
+    let mut evidence = healthy();
+    evidence.proxmox.permissions = Read::Known(std::collections::BTreeMap::new());
+    evidence.proxmox.guests = Read::Known(std::collections::BTreeMap::new());
+    evidence.proxmox.settings.clear();
+    evidence.proxmox.storages = Read::Known(Vec::new());
+    evidence.proxmox.node_storages.values_mut().for_each(|all| *all = Read::Known(Vec::new()));
+    let report = all(&evidence);
+    for id in [
+        "network-storage.iso-storage",
+        "network-storage.free-space",
+        "vm-management.no-orphans",
+        "vm-management.no-duplicates",
+    ] {
+        let found = check(&report, id);
+        assert_eq!(found.outcome, Outcome::Unread, "{id}: {}", found.message);
+    }
+}
+
+#[test]
+fn plain_http_is_never_called_a_trusted_certificate() {
+    let mut evidence = healthy();
+    let door = &mut evidence.proxmox.doors[0];
+    (door.url, door.certificate) =
+        ("http://127.0.0.1:8080".into(), Read::not_asked("plain http shows no certificate"));
+    let found = check(&all(&evidence), "api.tls-chain");
+    assert_eq!((found.outcome, found.severity), (Outcome::Failed, Severity::Warning), "{}", found.message);
 }
