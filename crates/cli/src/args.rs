@@ -1,8 +1,11 @@
 //! The command line.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use kube::config::Kubeconfig;
 
 use crate::command;
 
@@ -58,25 +61,56 @@ pub(crate) enum Run {
 pub(crate) struct Kubernetes {
     /// Kubeconfig file; without it, the usual places and the pod's own account.
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) kubeconfig: Option<OsString>,
+}
+
+/// One or several files, as `$KUBECONFIG` may name them; what comes first counts.
+fn merged(files: &OsStr) -> anyhow::Result<Kubeconfig> {
+    let read = |file: PathBuf| {
+        Kubeconfig::read_from(&file).with_context(|| format!("--kubeconfig: read `{}`", file.display()))
+    };
+    let files = std::env::split_paths(files).filter(|file| !file.as_os_str().is_empty());
+    files.map(read).try_fold(Kubeconfig::default(), |before, next| {
+        before.merge(next?).context("--kubeconfig: put the files together")
+    })
 }
 
 impl Kubernetes {
     /// A client.
     pub(crate) async fn client(&self) -> anyhow::Result<kube::Client> {
-        use anyhow::Context as _;
-        let config = match &self.kubeconfig {
-            Some(file) => {
-                let kubeconfig = kube::config::Kubeconfig::read_from(file)
-                    .with_context(|| format!("--kubeconfig: read `{}`", file.display()))?;
+        let config = match self.kubeconfig.as_ref().filter(|files| !files.is_empty()) {
+            Some(files) => {
+                let shown = files.display();
+                let kubeconfig = merged(files)?;
                 kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
                     .await
-                    .with_context(|| format!("--kubeconfig: use `{}`", file.display()))?
+                    .with_context(|| format!("--kubeconfig: use `{shown}`"))?
             }
             None => kube::Config::infer()
                 .await
                 .context("find a Kubernetes: no --kubeconfig, no ~/.kube/config, and not running in a pod")?,
         };
         kube::Client::try_from(config).context("make a Kubernetes client")
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_line_can_be_read() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_says_two_things_at_once_is_refused() {
+        let read = |line: &str| Args::try_parse_from(line.split(' ')).map_err(|why| why.kind());
+        let both = read("oxmox verify --proxmox-only --cluster a");
+        assert_eq!(both.unwrap_err(), clap::error::ErrorKind::ArgumentConflict);
+        assert!(read("oxmox verify --cluster a --namespace b").is_ok());
+        assert_eq!(read("oxmox run capi --concurrency 0").unwrap_err(), clap::error::ErrorKind::ValueValidation);
     }
 }

@@ -5,6 +5,7 @@ mod command;
 mod proxmox;
 mod settings;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -13,12 +14,37 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     // Both rustls users of ours take this one; installing it twice cannot happen here.
     let _installed = rustls::crypto::ring::default_provider().install_default();
-    match command::run(args::Args::parse()) {
+    let unusable = unusable(std::env::args_os());
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(why) => {
+            // stdout or stderr may be closed; then nobody reads this
+            let _unheard = why.print();
+            return if why.use_stderr() { ExitCode::from(unusable) } else { ExitCode::SUCCESS };
+        }
+    };
+    match command::run(args) {
         Ok(code) => code,
         Err(why) => {
             // stderr may be closed; then nobody reads this
             let _ = writeln!(std::io::stderr(), "error: {}", daemon::chain(why.as_ref()));
-            ExitCode::from(2)
+            ExitCode::from(unusable)
         }
+    }
+}
+
+/// The exit code of a command line that cannot be used. For `verify` a 2 says that a check has failed.
+fn unusable(words: impl IntoIterator<Item = OsString>) -> u8 {
+    if words.into_iter().any(|word| word == "verify") { 3 } else { 2 }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_no_failed_check() {
+        let code = |line: &str| unusable(line.split(' ').map(OsString::from));
+        assert_eq!((code("oxmox verify -o yaml"), code("oxmox run capi --nonsense")), (3, 2));
     }
 }

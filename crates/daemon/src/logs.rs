@@ -54,9 +54,9 @@ pub enum Error {
 }
 
 /// Quiet unless asked for. The spans of `kube_runtime` say less than ours
-/// ([`crate::controller`]), so that they go too.
-const QUIET: &str =
-    "kube=warn,kube_client=warn,kube_runtime=warn,hyper=warn,hyper_util=warn,tower=warn,h2=warn,rustls=warn";
+/// ([`crate::controller`]), so that they go too; what its client says of a failed call we say with the call.
+const QUIET: &str = "kube=warn,kube_client=warn,kube_client::client::builder=off,kube_runtime=warn,hyper=warn,hyper_util=warn,\
+     tower=warn,h2=warn,rustls=warn";
 
 /// Installs the process's log subscriber: stderr, `filter` such as `info` or `info,capi=debug`.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
@@ -64,10 +64,15 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
 
     let start = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(parse(filter)?);
     match format {
-        LogFormat::Text => start.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
+        LogFormat::Text => start.with_ansi(coloured(std::io::stderr().is_terminal())).finish().try_init(),
         LogFormat::Json => start.json().flatten_event(true).finish().try_init(),
     }
     .map_err(Error::Installed)
+}
+
+/// Whether what goes to a terminal, or not to one, has colours: `NO_COLOR` (of any text) forbids them.
+pub fn coloured(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|word| word.is_empty())
 }
 
 /// A later directive for the same target wins, so that the caller's words come last.

@@ -9,6 +9,7 @@ pub(crate) mod run_exporter;
 pub(crate) mod verify;
 
 use std::future::Future;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -35,4 +36,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(work)
+}
+
+/// Writes `text` to stdout. Who reads it may stop when he has seen enough (`| head`): that is no failure.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(why) if why.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
 }

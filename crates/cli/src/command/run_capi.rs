@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use capi::Settings;
 
 use crate::args::Kubernetes;
-use crate::proxmox::Proxmox;
+use crate::proxmox::{self, Proxmox};
 
 /// Run the Cluster API provider: VMs for Machines.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "VALUE")]
     watch_filter: Option<String>,
     /// Machines that are worked on at the same time.
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
     /// Elect a leader by a Lease, so that several replicas may run.
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1)]
@@ -62,8 +62,12 @@ impl Args {
                 .filter(|wait| !wait.is_zero())
                 .with_context(|| format!("{flag}: `{value}` is no number of seconds above 0"))
         };
+        let credentials = self.proxmox.credentials()?;
+        if let Some(credentials) = &credentials {
+            proxmox::client(proxmox::config(credentials)?)?;
+        }
         Ok(Settings {
-            credentials: self.proxmox.credentials()?,
+            credentials,
             namespace: self.namespace.clone(),
             watch_filter: self.watch_filter.clone(),
             concurrency: self.concurrency,

@@ -8,15 +8,17 @@ use anyhow::Context as _;
 use verify::render::{self, Colour};
 use verify::{Options, Progress, Report, Selection, Sources};
 
+use super::say;
 use crate::args::Kubernetes;
-use crate::proxmox::Proxmox;
+use crate::proxmox::{self, Proxmox};
 
 /// Check a Proxmox VE, and a cluster on it. Reads only; changes nothing.
 ///
-/// Exit codes: 0 all passed, 1 warnings, 2 something failed, 3 could not run.
+/// Exit codes: 0 all passed, 1 warnings, or something blocked or unread, 2 something failed, 3 could not run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     oxmox verify --proxmox-url https://pve1:8006 --proxmox-token 'capi@pve!oxmox' --proxmox-secret UUID\n  \
+    oxmox verify --proxmox-only                               no Kubernetes; $PROXMOX_URL and so on are set\n  \
     oxmox verify --only api,network-storage.iso-storage       some steps or checks\n  \
     oxmox verify --report reports/ -o json                    files for people and CI, JSON on stdout\n\n\
     Each check has a page in docs/reference/checks.md.")]
@@ -26,7 +28,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     proxmox: Proxmox,
     /// Check Proxmox VE alone, no Kubernetes.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["cluster", "namespace"])]
     proxmox_only: bool,
     /// Namespace of the cluster.
     #[arg(long, short = 'n', default_value = "default", value_name = "NAMESPACE")]
@@ -57,22 +59,28 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
+const ALONE: &str = "--proxmox-only checks Proxmox VE alone, without a Kubernetes";
+
 #[expect(clippy::disallowed_methods, reason = "the edge: here the time is taken")]
 async fn check(args: Args) -> anyhow::Result<ExitCode> {
     let selection = Selection::new(args.only, args.skip).context("--only, --skip")?;
     let credentials = args.proxmox.credentials()?.context(
         "no Proxmox VE is given\nhint: --proxmox-url, --proxmox-token and --proxmox-secret, or $PROXMOX_URL …",
     )?;
-    let config = credentials.config().map_err(anyhow::Error::msg).context("--proxmox-url")?;
-    let kube = if args.proxmox_only { None } else { Some(args.kubernetes.client().await?) };
-    let sources = Sources {
-        urls: config.urls.clone(),
-        trust: (&config.trust).into(),
-        pve: pve::Client::new(config).context("--proxmox-url")?,
-        kube,
-        namespace: args.namespace,
-        cluster: args.cluster,
+    let config = proxmox::config(&credentials)?;
+    let trust = (&config.trust).into();
+    let urls = config.urls.clone();
+    let pve = proxmox::client(config)?;
+    if let Some(directory) = &args.report {
+        std::fs::create_dir_all(directory).with_context(|| format!("--report: make `{}`", directory.display()))?;
+    }
+    let kube = if args.proxmox_only {
+        None
+    } else {
+        let client = args.kubernetes.client().await;
+        Some(client.map_err(|why| anyhow::anyhow!("{}\nhint: {ALONE}", daemon::chain(why.as_ref())))?)
     };
+    let sources = Sources { urls, trust, pve, kube, namespace: args.namespace, cluster: args.cluster };
     let talks = std::io::stderr().is_terminal();
     let options = Options { sources, selection };
     let run = verify::run(&options, jiff::Timestamp::now(), |progress| {
@@ -99,7 +107,6 @@ fn write_files(directory: &Path, run: &verify::Run) -> anyhow::Result<()> {
         let path = directory.join(name);
         std::fs::write(&path, text).with_context(|| format!("--report: write `{}`", path.display()))
     };
-    std::fs::create_dir_all(directory).with_context(|| format!("--report: make `{}`", directory.display()))?;
     write("report.html", render::html(&run.report))?;
     write("report.json", render::json(&run.report))?;
     write("report.junit.xml", render::junit(&run.report))?;
@@ -110,10 +117,10 @@ fn print(output: &str, report: &Report) -> anyhow::Result<()> {
     let text = if output == "json" {
         render::json(report)
     } else {
-        let colour = if std::io::stdout().is_terminal() { Colour::Yes } else { Colour::No };
-        render::terminal(report, width(), colour)
+        let colour = daemon::logs::coloured(std::io::stdout().is_terminal());
+        render::terminal(report, width(), if colour { Colour::Yes } else { Colour::No })
     };
-    writeln!(std::io::stdout(), "{}", text.trim_end()).context("print the report")
+    say(&format!("{}\n", text.trim_end())).context("print the report")
 }
 
 /// Columns of the terminal; a hundred where there is none.

@@ -261,7 +261,7 @@ clusters:
             ("  token_secret: 00000000-0000-0000-0000-000000000000\n", "", "without token_secret"),
             ("insecure: true", "insecrue: true", "insecrue"),
             ("provider: capmox", "provider: aws", "aws"),
-            ("https://pve1:8006/api2/json", "pve1", "url"),
+            ("https://pve1:8006/api2/json", "ftp://pve1", "url"),
             ("token_secret: 0", "token_secret_file: /nowhere/0", "token_secret_file: read `/nowhere/"),
         ] {
             let said = wrong(from, to);

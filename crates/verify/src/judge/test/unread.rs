@@ -121,8 +121,7 @@ fn a_token_that_sees_nothing_passes_nothing_that_it_would_have_to_see() {
 fn plain_http_is_never_called_a_trusted_certificate() {
     let mut evidence = healthy();
     let door = &mut evidence.proxmox.doors[0];
-    (door.url, door.certificate) =
-        ("http://127.0.0.1:8080".into(), Read::not_asked("plain http shows no certificate"));
+    (door.url, door.certificate) = ("http://127.0.0.1:8080".into(), Read::not_asked("plain http shows no certificate"));
     let found = check(&all(&evidence), "api.tls-chain");
     assert_eq!((found.outcome, found.severity), (Outcome::Failed, Severity::Warning), "{}", found.message);
 }
