@@ -102,6 +102,25 @@ pub(crate) struct Rule {
     then: Then,
 }
 
+impl Rule {
+    /// Refuses what could never strike, or not as it was meant.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        const METHODS: [&str; 5] = ["*", "GET", "POST", "PUT", "DELETE"];
+        if let Some(method) = &self.of.method
+            && !METHODS.iter().any(|known| known.eq_ignore_ascii_case(method))
+        {
+            return Err(format!("`method` is one of GET, POST, PUT, DELETE and *, not `{method}`"));
+        }
+        if self.nth == 0 {
+            return Err("`nth` counts from 1".to_owned());
+        }
+        if let Some(chance) = self.probability.filter(|chance| !(0.0..=1.0).contains(chance)) {
+            return Err(format!("`probability` is from 0 to 1, not {chance}"));
+        }
+        Ok(())
+    }
+}
+
 fn one() -> u64 {
     1
 }
@@ -186,8 +205,11 @@ impl Faults {
         self.last_id
     }
 
-    pub(crate) fn remove(&mut self, id: Option<u64>) {
+    /// Removes a rule, or all; whether any was there.
+    pub(crate) fn remove(&mut self, id: Option<u64>) -> bool {
+        let before = self.rules.len();
         self.rules.retain(|r| id.is_some_and(|id| id != r.id));
+        self.rules.len() < before
     }
 
     /// Counts a call, and says what happens to it.
@@ -242,6 +264,15 @@ mod test {
         let fired = faults.strike(&call("PUT", "/nodes/pve1/qemu/101/config", "capi@pve!oxmox"));
         assert_eq!(fired[0].then, Then::AnswerLost);
         assert!(faults.strike(&call("PUT", "/nodes/pve1/qemu/101/config", "capi@pve!oxmox")).is_empty());
+    }
+
+    #[test]
+    fn a_rule_that_could_never_strike_is_refused() {
+        let check = |rule: &str| serde_json::from_str::<Rule>(rule).unwrap().check();
+        assert!(check(r#"{"match": {"method": "FETCH"}, "then": "hold"}"#).unwrap_err().contains("`FETCH`"));
+        assert!(check(r#"{"nth": 0, "then": "hold"}"#).is_err());
+        assert!(check(r#"{"probability": 1.5, "then": "hold"}"#).is_err());
+        assert!(check(r#"{"match": {"method": "post"}, "nth": 2, "probability": 0, "then": "hold"}"#).is_ok());
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! What a simulator is started with.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context as _, ensure};
+
 use crate::latency::Latency;
+use crate::state::storage::stock;
+use crate::state::task::Pace;
 
 /// How a simulator is to be. The default is quick, for tests: tasks take a twentieth of their usual
 /// time, refused logins answer at once.
@@ -22,6 +27,8 @@ pub struct Options {
     pub state: Option<serde_json::Value>,
     /// Where chance starts: the same seed makes the same ids and secrets.
     pub seed: u64,
+    /// Where the API listens; the control door is always on loopback.
+    pub listen: IpAddr,
     /// The port of the API, 0 for any.
     pub port: u16,
     /// The port of the control door, 0 for any.
@@ -69,6 +76,7 @@ impl Default for Options {
             cluster: 1,
             state: None,
             seed: 1,
+            listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             control_port: 0,
             pve: "9.2".to_owned(),
@@ -88,5 +96,58 @@ impl Default for Options {
             login_delay: Duration::ZERO,
             backing: None,
         }
+    }
+}
+
+impl Options {
+    /// Whether a simulator can be so. The error names the option by its name on the command line, and what it may be.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        if let Some(kind) = self.storages.iter().find(|kind| !stock::has(kind)) {
+            anyhow::bail!("--storage: no kind of storage is called `{kind}`; there are {}", stock::kinds().join(", "));
+        }
+        let known = Pace::kinds();
+        for (kind, seconds) in &self.task_seconds {
+            ensure!(
+                known.contains(&kind.as_str()),
+                "--task-seconds: no kind of task is called `{kind}`; there are {}",
+                known.join(", ")
+            );
+            ensure!(
+                seconds.is_finite() && *seconds >= 0.0,
+                "--task-seconds: `{kind}={seconds}` is no number of seconds from 0 on"
+            );
+        }
+        ensure!(self.tick.is_finite() && self.tick > 0.0, "--tick: `{}` is no number of seconds above 0", self.tick);
+        if let Some(name) = self.names.iter().find(|name| name.trim().is_empty()) {
+            anyhow::bail!("--san: `{name}` is neither a name nor an address");
+        }
+        if let Some(dir) = &self.backing {
+            std::fs::create_dir_all(dir).with_context(|| format!("--backing: make `{}`", dir.display()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_refused_and_named_and_not_left_out_in_silence() {
+        let refused = |options: Options| format!("{:#}", options.check().unwrap_err());
+        let words = |kind: &str| vec![kind.to_owned()];
+        let seconds = |kind: &str, of| BTreeMap::from([(kind.to_owned(), of)]);
+        let says = refused(Options { storages: words("zfss"), ..Options::default() });
+        assert!(says.contains("`zfss`") && says.contains("zfspool"), "{says}");
+        let says = refused(Options { task_seconds: seconds("clones", 1.0), ..Options::default() });
+        assert!(says.contains("`clones`") && says.contains("clone-full"), "{says}");
+        refused(Options { task_seconds: seconds("clone", -1.0), ..Options::default() });
+        refused(Options { tick: 0.0, ..Options::default() });
+        refused(Options { names: words(""), ..Options::default() });
+        refused(Options { backing: Some("/proc/none".into()), ..Options::default() });
+        for kind in stock::kinds() {
+            Options { storages: words(kind), ..Options::default() }.check().unwrap();
+        }
+        Options { task_seconds: seconds("vzdump", 0.0), ..Options::default() }.check().unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! Starting and stopping a simulator.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, micro};
 use crate::control;
-use crate::faults::Faults;
+use crate::faults::{Faults, Rule};
 use crate::http::workers::Workers;
 use crate::http::{listener, tls};
 use crate::latency::Latencies;
@@ -45,9 +46,14 @@ pub struct Running {
 }
 
 impl Sim {
-    /// Starts a simulator on loopback; when this returns it answers.
+    /// Starts a simulator, on loopback unless told otherwise; when this returns it answers.
     pub async fn start(options: Options) -> anyhow::Result<Running> {
-        let identity = tls::identity(&options.names)?;
+        options.check()?;
+        let mut names = options.names.clone();
+        if !options.listen.is_unspecified() && !options.listen.is_loopback() {
+            names.push(options.listen.to_string());
+        }
+        let identity = tls::identity(&names)?;
         let origin =
             Origin { options: options.clone(), fingerprint: identity.fingerprint.clone(), now: micro(clock()) };
         let world = origin.world()?;
@@ -59,7 +65,9 @@ impl Sim {
             .collect();
         let mut faults = Faults::new(options.seed);
         for rule in options.faults {
-            faults.add(serde_json::from_value(rule).context("read a rule for faults")?);
+            let rule: Rule = serde_json::from_value(rule).context("read a rule for faults")?;
+            rule.check().map_err(anyhow::Error::msg).context("read a rule for faults")?;
+            faults.add(rule);
         }
         let budgets: Result<_, String> = options.budgets.iter().map(|rule| rule.parse()).collect();
         let budgets = budgets.map_err(anyhow::Error::msg)?;
@@ -80,10 +88,11 @@ impl Sim {
             speed: options.speed.max(0.001),
             origin,
         });
-        let api = TcpListener::bind(("127.0.0.1", options.port)).await.context("listen for the API")?;
-        let door =
-            TcpListener::bind(("127.0.0.1", options.control_port)).await.context("listen for the control door")?;
-        let url = format!("https://127.0.0.1:{}", api.local_addr()?.port());
+        let home = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let api = listen((options.listen, options.port), "--listen, --port", "the API").await?;
+        let door = listen((home, options.control_port), "--control-port", "the control door").await?;
+        let shown = if options.listen.is_unspecified() { home } else { options.listen };
+        let url = format!("https://{}", SocketAddr::new(shown, api.local_addr()?.port()));
         let control_url = format!("http://127.0.0.1:{}", door.local_addr()?.port());
         let acceptor = TlsAcceptor::from(identity.config);
         let tasks = vec![
@@ -105,6 +114,11 @@ impl Sim {
             tasks,
         })
     }
+}
+
+async fn listen(at: (IpAddr, u16), flag: &str, what: &str) -> anyhow::Result<TcpListener> {
+    let at = SocketAddr::from(at);
+    TcpListener::bind(at).await.with_context(|| format!("{flag}: listen for {what} on {at}"))
 }
 
 impl Origin {

@@ -53,7 +53,8 @@ impl Door {
         let authority =
             authority.with_context(|| format!("read the control door's URL `{url}`: not http://HOST:PORT"))?;
         let stream = TcpStream::connect(&authority).await.with_context(|| format!("connect to `{url}`"))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.with_context(|| not_a_door(&url))?;
         let driver = tokio::spawn(connection);
         let text = body.map(Value::to_string).unwrap_or_default();
         let request = Request::builder()
@@ -68,7 +69,15 @@ impl Door {
         drop(sender);
         driver.abort();
         ensure!(!bytes.is_empty() || status.is_success(), "{method} {path}: {status}");
-        let value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        let value = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).with_context(|| not_a_door(&url))?
+        };
         Ok((status, value))
     }
+}
+
+fn not_a_door(url: &str) -> String {
+    format!("`{url}` does not answer as a control door (is it the URL of the API?)")
 }

@@ -20,7 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   pve-sim                                     three nodes, any free port, what to use on stdout
   pve-sim -o json --ready-file /tmp/sim.json  for scripts: the file is there when it answers
-  pve-sim -o env > sim.env &                  for shells: PVE_URL, PVE_TOKEN_ID, ...
+  pve-sim -o env > sim.env &                  for shells, after `set -a; . ./sim.env`: PVE_URL, ...
   pve-sim --nodes 100 --vms 10000             a crowd
   pve-sim --storage rbd,lvmthin,dir,zfspool,nfs --clusters 2 --seed 7 --pve 8.4
   pve-sim --speed 20 --agent-after 2          tasks twenty times faster, agents answer after 2 s
@@ -111,7 +111,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to stdout")
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Who reads has seen enough (`| head`).
+        Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("write to stdout"),
+    }
 }
 
 #[cfg(test)]

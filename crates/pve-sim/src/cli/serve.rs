@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,10 +20,10 @@ const OVER_BUDGET: u8 = 3;
 #[group(id = "serve")]
 pub(super) struct Args {
     /// Nodes, named pve1 and on
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     nodes: u32,
     /// VMs that are there from the start
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     vms: u32,
     /// Kinds of storages: dir, nfs, cifs, lvm, lvmthin, zfspool, rbd, cephfs, btrfs, pbs
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
@@ -33,6 +34,10 @@ pub(super) struct Args {
     /// Where chance starts: the same seed makes the same ids and secrets
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Address that the API listens on (0.0.0.0: all; name those that clients use with --san). The control door stays
+    /// on loopback
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    listen: IpAddr,
     /// Port of the API, 0 for any; further clusters take the next ones
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -40,7 +45,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0)]
     control_port: u16,
     /// Release to simulate: 9.2, 9.1, 8.4
-    #[arg(long, default_value = "9.2")]
+    #[arg(long, default_value = "9.2", value_parser = ["9.2", "9.1", "8.4"], hide_possible_values = true)]
     pve: String,
     /// Start from this state, of `pve-sim state dump` or `pve-sim capture`
     #[arg(long, value_name = "FILE", conflicts_with = "clusters")]
@@ -75,7 +80,7 @@ pub(super) struct Args {
     /// A file with rules for faults (repeatable)
     #[arg(long, value_name = "FILE")]
     faults: Vec<PathBuf>,
-    /// At most so many calls, else exit status 3 at the end: total=1000, POST=100, user=capi@pve*:50,
+    /// At most so many calls, else exit status 3 at the end: total=1000, POST=100, user:capi@pve*=50,
     /// GET /nodes/{node}/qemu/{vmid}/config=10 (repeatable)
     #[arg(long, value_name = "RULE")]
     budget: Vec<String>,
@@ -121,6 +126,10 @@ fn kind_seconds(text: &str) -> Result<(String, f64), String> {
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (output, ready_file, clusters) = (args.output, args.ready_file.clone(), args.clusters);
     let first = options(args)?;
+    if let Some(file) = &ready_file {
+        // One of an earlier run would say that we answer.
+        forget(file)?;
+    }
     let mut sims = Vec::new();
     for cluster in 1..=clusters {
         sims.push(Sim::start(one_of(&first, cluster)).await?);
@@ -139,6 +148,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => {}
     }
     let broken: Vec<String> = sims.iter().flat_map(Running::broken_budgets).collect();
+    if let Some(file) = &ready_file {
+        forget(file)?;
+    }
     for sim in sims {
         sim.stop().await;
     }
@@ -146,6 +158,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         writeln!(std::io::stderr(), "over budget: {line}").context("tell of a broken budget")?;
     }
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(OVER_BUDGET) })
+}
+
+/// Removes a ready file, if it is there.
+fn forget(file: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+            Err(why).with_context(|| format!("--ready-file: remove `{}`", file.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Appears in one piece.
@@ -188,7 +210,8 @@ fn rules(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
 }
 
 fn options(args: Args) -> anyhow::Result<Options> {
-    ensure!(args.speed > 0.0 && args.clock_rate > 0.0, "`--speed` and `--clock-rate` are more than 0");
+    let sane = |rate: f64| rate.is_finite() && rate > 0.0;
+    ensure!(sane(args.speed) && sane(args.clock_rate), "`--speed` and `--clock-rate` are more than 0");
     let patience = Duration::try_from_secs_f64(args.proxy_timeout).context("read `--proxy-timeout`")?;
     let mut latencies = args.latency;
     if let Some(file) = &args.latency_file {
@@ -204,6 +227,7 @@ fn options(args: Args) -> anyhow::Result<Options> {
         cluster: 1,
         state: args.load.as_deref().map(world::read).transpose()?,
         seed: args.seed,
+        listen: args.listen,
         port: args.port,
         control_port: args.control_port,
         pve: args.pve,

@@ -29,6 +29,9 @@ pub(super) async fn add(State(shared): Door, Json(body): Json<Value>) -> Respons
         Ok(Posted::One(rule)) => vec![rule],
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
+    if let Some(why) = rules.iter().find_map(|rule| rule.check().err()) {
+        return refuse(StatusCode::BAD_REQUEST, &why);
+    }
     let mut faults = shared.faults();
     let ids: Vec<u64> = rules.into_iter().map(|rule| faults.add(rule)).collect();
     ok(json!({"ids": ids, "id": ids.first()}))
@@ -44,8 +47,7 @@ pub(super) async fn clear(State(shared): Door) -> Response {
 }
 
 pub(super) async fn remove(State(shared): Door, Path(id): Path<u64>) -> Response {
-    shared.faults().remove(Some(id));
-    ok(Value::Null)
+    if shared.faults().remove(Some(id)) { ok(Value::Null) } else { refuse(StatusCode::NOT_FOUND, "no such rule") }
 }
 
 /// How long a wait may take, and for how many strikes.

@@ -56,41 +56,48 @@ pub(crate) struct Pace {
     pub(crate) speed: f64,
 }
 
+/// Kinds of tasks, and the seconds that each takes unless told otherwise: small but never nothing, so that clients have
+/// to wait for tasks.
+const KINDS: [(&str, f64); 27] = [
+    ("create", 0.5),
+    ("clone", 0.5),
+    ("clone-full", 2.0),
+    ("template", 0.4),
+    ("start", 1.0),
+    ("stop", 0.7),
+    ("shutdown", 1.5),
+    ("reboot", 1.5),
+    ("reset", 0.2),
+    ("suspend", 0.3),
+    ("resume", 0.2),
+    ("destroy", 0.3),
+    ("resize", 0.2),
+    ("config", 0.1),
+    ("upload", 0.15),
+    ("delete-volume", 0.1),
+    ("snapshot", 0.3),
+    ("migrate", 2.0),
+    ("ha", 0.3),
+    ("vzdump", 3.0),
+    ("restore", 1.0),
+    ("replicate", 0.5),
+    ("network", 0.2),
+    // What callers wait for.
+    ("allocate", 0.04),
+    ("plug", 0.2),
+    ("unplug", 2.1),
+    ("unplug-refused", 8.0),
+];
+
 impl Pace {
-    /// The default times: small but never nothing, so that clients have to wait for tasks.
+    /// The kinds of tasks whose time can be told.
+    pub(crate) fn kinds() -> Vec<&'static str> {
+        KINDS.iter().map(|(kind, _)| *kind).collect()
+    }
+
+    /// The default times, but for those that are told.
     pub(crate) fn new(overrides: &BTreeMap<String, f64>, speed: f64) -> Self {
-        let mut seconds: BTreeMap<String, f64> = [
-            ("create", 0.5),
-            ("clone", 0.5),
-            ("clone-full", 2.0),
-            ("template", 0.4),
-            ("start", 1.0),
-            ("stop", 0.7),
-            ("shutdown", 1.5),
-            ("reboot", 1.5),
-            ("reset", 0.2),
-            ("suspend", 0.3),
-            ("resume", 0.2),
-            ("destroy", 0.3),
-            ("resize", 0.2),
-            ("config", 0.1),
-            ("upload", 0.15),
-            ("delete-volume", 0.1),
-            ("snapshot", 0.3),
-            ("migrate", 2.0),
-            ("ha", 0.3),
-            ("vzdump", 3.0),
-            ("restore", 1.0),
-            ("replicate", 0.5),
-            // What callers wait for.
-            ("allocate", 0.04),
-            ("plug", 0.2),
-            ("unplug", 2.1),
-            ("unplug-refused", 8.0),
-        ]
-        .into_iter()
-        .map(|(k, v)| (k.to_owned(), v))
-        .collect();
+        let mut seconds: BTreeMap<String, f64> = KINDS.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         seconds.extend(overrides.clone());
         Self { seconds, speed }
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::guest::Guest;
 use super::storage::Volume;
+use super::storage::space::Fill;
 use super::world::World;
 use crate::faults::{Down, Then};
 
@@ -14,7 +15,7 @@ use crate::faults::{Down, Then};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Trouble {
-    /// Storages made full, with the size that they had.
+    /// Storages made full, with the bytes that were taken for it.
     full: BTreeMap<String, u64>,
     /// Volumes whose list of snapshots is lost, with the time that they were made at.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -165,19 +166,19 @@ impl World {
     pub(crate) fn storage_full(&mut self, id: &str) -> bool {
         let Some(storage) = self.storages.get(id) else { return false };
         let node = self.nodes.first().map(|n| n.name.clone()).unwrap_or_default();
-        let (total, used) = (storage.total, self.used(storage, &node));
-        self.trouble.full.entry(id.to_owned()).or_insert(total);
+        let Fill { avail, .. } = storage.fill(&self.volumes, &node);
+        *self.trouble.full.entry(id.to_owned()).or_default() += avail;
         if let Some(storage) = self.storages.get_mut(id) {
-            storage.total = used;
+            storage.foreign = Some(storage.foreign().saturating_add(avail));
         }
         true
     }
 
-    /// The storage has the size that it had; false if it was not made full.
+    /// The storage has the room that it had; false if it was not made full.
     pub(crate) fn storage_freed(&mut self, id: &str) -> bool {
-        let Some(total) = self.trouble.full.remove(id) else { return false };
+        let Some(taken) = self.trouble.full.remove(id) else { return false };
         if let Some(storage) = self.storages.get_mut(id) {
-            storage.total = total;
+            storage.foreign = Some(storage.foreign().saturating_sub(taken));
         }
         true
     }

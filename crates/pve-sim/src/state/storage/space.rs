@@ -14,7 +14,7 @@ pub(crate) struct Fill {
 
 impl Storage {
     /// Bytes that others than its volumes take.
-    fn foreign(&self) -> u64 {
+    pub(crate) fn foreign(&self) -> u64 {
         self.foreign.unwrap_or(if self.kind().files() { 2 << 30 } else { 0 })
     }
 
@@ -45,6 +45,7 @@ impl World {
 mod test {
     use super::*;
     use crate::state::storage::Volume;
+    use crate::{Options, state::default_world};
 
     fn with_disk(kind: &str, options: &[(&str, &str)], size: u64) -> Fill {
         let storage = Storage {
@@ -67,6 +68,17 @@ mod test {
         assert!(with_disk("lvmthin", &[], 10 << 30).used < 1 << 20);
         assert_eq!(with_disk("zfspool", &[], 10 << 30).used, 10 << 30);
         assert!(with_disk("zfspool", &[("sparse", "1")], 10 << 30).used < 1 << 20);
+    }
+
+    #[test]
+    fn a_storage_that_is_made_full_keeps_its_size() {
+        let mut world = default_world::build(&Options::default(), 0.0, "AA");
+        let fill = |world: &World| world.storages["shared"].fill(&world.volumes, "pve1");
+        let before = fill(&world);
+        assert!(world.storage_full("shared") && world.storage_full("shared"));
+        assert_eq!(fill(&world), Fill { used: before.total, avail: 0, ..before });
+        assert!(world.storage_freed("shared") && !world.storage_freed("shared"));
+        assert_eq!(fill(&world), before);
     }
 
     #[test]

@@ -76,6 +76,16 @@ pub(crate) fn storages(kinds: &[String]) -> BTreeMap<String, Storage> {
     std::iter::once(local).chain(others).map(|s| (s.id.clone(), s)).collect()
 }
 
+/// Kinds of storages that a world can start with.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    super::kind::KINDS.iter().map(|kind| kind.name).filter(|kind| has(kind)).collect()
+}
+
+/// Whether a world can start with a storage of this kind.
+pub(crate) fn has(kind: &str) -> bool {
+    kind == "dir" || stock(kind).is_some() // `local` is one, and always there
+}
+
 #[cfg(test)]
 mod test {
     use super::super::kind::KINDS;
