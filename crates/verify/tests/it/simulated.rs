@@ -105,3 +105,12 @@ async fn where_nobody_listens_nothing_can_be_read() {
     assert_eq!(outcome(&report, "api.reachable").0, Outcome::Failed);
     assert_eq!(report.exit_code(), 3);
 }
+
+#[tokio::test]
+async fn the_clock_is_read_without_a_refusal_that_would_take_its_time() {
+    let delay = std::time::Duration::from_hours(1);
+    let sim = Sim::start(Options { login_delay: delay, ..Options::default() }).await.unwrap();
+    let (evidence, _) = look(&sources(sim.url(), trusting(&sim), sim.token(TOKEN).unwrap())).await;
+    let seen = evidence.proxmox.doors[0].certificate.known().unwrap();
+    assert!(seen.clock_ahead_ms.is_some(), "{seen:?}");
+}
