@@ -3,6 +3,7 @@
 //! Proxmox VE reads them by hand, and so differs: a first line that is none is answered with `bad request`, another
 //! version with 506, too many or too long lines with nothing, and nobody is told to continue.
 
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -112,9 +113,16 @@ impl Sieve {
 }
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    let crlf = bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4);
-    let lf = bytes.windows(2).position(|w| w == b"\n\n").map(|at| at + 2);
-    crlf.into_iter().chain(lf).min()
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|b| *b == b'\n') {
+        let next = from + at + 1;
+        match &bytes[next..] {
+            [b'\n', ..] => return Some(next + 1),
+            [b'\r', b'\n', ..] if bytes[..next].ends_with(b"\r\n") => return Some(next + 2),
+            _ => from = next,
+        }
+    }
+    None
 }
 
 enum First {
@@ -167,8 +175,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
                 Next::Quiet => return Poll::Pending,
                 Next::Head | Next::Body(_) | Next::Rest => {}
             }
-            let mut space = [0u8; 8 << 10];
-            let mut buffer = ReadBuf::new(&mut space);
+            let mut space = [MaybeUninit::uninit(); 8 << 10];
+            let mut buffer = ReadBuf::uninit(&mut space);
             match Pin::new(&mut this.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) => {}
                 other => return other,
@@ -220,6 +228,16 @@ mod test {
             sieve.work();
         }
         String::from_utf8(sieve.ready.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_head_ends_at_its_first_empty_line_however_lines_end() {
+        let end = |text: &str| end_of_head(text.as_bytes());
+        assert_eq!(end("GET / HTTP/1.1\r\nA: b\r\n\r\nbody\n\n"), Some(24));
+        assert_eq!(end("GET / HTTP/1.1\nA: b\n\nbody\r\n\r\n"), Some(21));
+        assert_eq!(end("GET / HTTP/1.1\r\nA: b\r\n\r"), None);
+        assert_eq!(end("GET / HTTP/1.1\r\nA: b\n\r\n"), None);
+        assert_eq!((end(""), end("\n"), end("\n\n")), (None, None, Some(2)));
     }
 
     #[test]

@@ -268,7 +268,8 @@ async fn dispatch(
     }
     let words: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let unknown = || Fail::exact(501, format!("Method '{verb} {path}' not implemented"));
-    let Found { method, uri } = shared.schema.find(verb.as_str(), &words).ok_or_else(unknown)?;
+    let known = note.as_ref().and_then(|note| note.method);
+    let Found { method, uri } = known.map(|method| method.at(&words)).ok_or_else(unknown)?;
     for (key, value) in &uri {
         if raw.get(key).is_some_and(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned) != *value) {
             let text = "duplicate parameter (already defined in URI) with conflicting values!";

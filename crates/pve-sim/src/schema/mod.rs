@@ -98,6 +98,13 @@ pub(crate) struct Found<'a> {
     pub(crate) uri: BTreeMap<String, String>,
 }
 
+impl Method {
+    /// With the values of its placeholders in a path that leads to it.
+    pub(crate) fn at<'s>(&'s self, path: &[&str]) -> Found<'s> {
+        Found { method: self, uri: routes::placeholders(&self.segments, path) }
+    }
+}
+
 impl Schema {
     /// The table that is compiled in, read once.
     pub(crate) fn get() -> &'static Self {
@@ -141,8 +148,7 @@ impl Schema {
     /// The method behind a verb and a path; a literal segment wins over a placeholder, and the last
     /// placeholder of a storage content path, and of a network in a set, takes the slashes with it.
     pub(crate) fn find<'s>(&'s self, verb: &str, path: &[&str]) -> Option<Found<'s>> {
-        let method = self.lookup(verb, path)?;
-        Some(Found { method, uri: routes::placeholders(&method.segments, path) })
+        self.lookup(verb, path).map(|method| method.at(path))
     }
 
     /// The same without the values of the placeholders.
