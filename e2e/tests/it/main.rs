@@ -5,6 +5,7 @@
 mod bad_input;
 mod cloud;
 mod crash;
+mod exporter;
 mod disk;
 mod guest;
 mod life;

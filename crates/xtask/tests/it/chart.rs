@@ -49,7 +49,7 @@ fn every_value_is_in_the_schema_and_the_other_way_round() {
 }
 
 /// Roles of the binary that the chart runs.
-const ROLES: [&str; 2] = ["capi", "ccm"];
+const ROLES: [&str; 3] = ["capi", "ccm", "exporter"];
 
 #[test]
 fn the_generated_rights_name_the_namespace_that_the_template_replaces() {
