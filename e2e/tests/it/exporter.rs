@@ -37,8 +37,11 @@ async fn guests_and_volumes_are_told_with_their_names_in_kubernetes() {
     let target = stage.sim.url().trim_start_matches("https://").to_owned();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let lines = [
-        format!("oxmox_machine_info{{cluster=\"story\",id=\"qemu/{vmid}\",machine=\"one\",namespace=\"default\",node=\"one\"}} 1.0"),
-        "oxmox_volume_info{namespace=\"db\",pv=\"pvc-7\",pvc=\"data\",volid=\"shared:9999/vm-9999-pvc-7.raw\"} 1.0".into(),
+        format!(
+            "oxmox_machine_info{{cluster=\"story\",id=\"qemu/{vmid}\",machine=\"one\",namespace=\"default\",node=\"one\"}} 1.0"
+        ),
+        "oxmox_volume_info{namespace=\"db\",pv=\"pvc-7\",pvc=\"data\",volid=\"shared:9999/vm-9999-pvc-7.raw\"} 1.0"
+            .into(),
         "oxmox_exporter_kubernetes_success 1.0".into(),
         format!("pve_up{{id=\"qemu/{vmid}\"}} 1.0"),
     ];

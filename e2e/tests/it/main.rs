@@ -5,8 +5,8 @@
 mod bad_input;
 mod cloud;
 mod crash;
-mod exporter;
 mod disk;
+mod exporter;
 mod guest;
 mod life;
 mod quiet;
