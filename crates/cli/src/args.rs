@@ -18,6 +18,8 @@ use crate::command;
     after_help = "Where to begin:\n  \
         oxmox crds | kubectl apply --server-side -f -   install the custom resources\n  \
         oxmox run capi --help                           run the Cluster API provider\n  \
+        oxmox run csi-controller --help                 run the controller of the CSI driver\n  \
+        oxmox run csi-node --help                       run its node plugin\n  \
         oxmox verify --help                             check a Proxmox VE and a cluster on it\n\n\
         The documentation is in docs/; `make demo` shows all of it on a simulated Proxmox VE."
 )]
@@ -53,6 +55,8 @@ pub(crate) enum Command {
 pub(crate) enum Run {
     Capi(Box<command::run_capi::Args>),
     Ccm(Box<command::run_ccm::Args>),
+    CsiController(Box<command::run_csi_controller::Args>),
+    CsiNode(Box<command::run_csi_node::Args>),
     Exporter(Box<command::run_exporter::Args>),
 }
 

@@ -5,6 +5,8 @@ pub(crate) mod crds;
 pub(crate) mod demo;
 pub(crate) mod run_capi;
 pub(crate) mod run_ccm;
+pub(crate) mod run_csi_controller;
+pub(crate) mod run_csi_node;
 pub(crate) mod run_exporter;
 pub(crate) mod verify;
 
@@ -24,6 +26,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Crds => crds::run(),
         Command::Run(Run::Capi(args)) => block_on(run_capi::run(*args)),
         Command::Run(Run::Ccm(args)) => block_on(run_ccm::run(*args)),
+        Command::Run(Run::CsiController(args)) => block_on(run_csi_controller::run(*args)),
+        Command::Run(Run::CsiNode(args)) => block_on(run_csi_node::run(*args)),
         Command::Run(Run::Exporter(args)) => block_on(run_exporter::run(*args)),
         Command::Verify(args) => block_on(verify::run(*args)),
         #[cfg(feature = "demo")]

@@ -19,6 +19,8 @@ pub(super) enum Family {
     PveClients,
     /// What Kubernetes puts beside a storage driver.
     CsiSidecars,
+    /// The judge of storage drivers.
+    CsiSanity,
     KubeRouter,
     VictoriaMetrics,
     VictoriaLogs,
@@ -83,6 +85,7 @@ impl Family {
                 ],
             ),
             Self::CsiSidecars => facts!("csi-sidecars", "github.com/kubernetes-csi/external-provisioner/v6"),
+            Self::CsiSanity => facts!("csi-sanity", "github.com/kubernetes-csi/csi-test/v5"),
             Self::KubeRouter => facts!("kube-router", "github.com/cloudnativelabs/kube-router/v2"),
             Self::VictoriaMetrics => facts!(
                 "victoria-metrics",
@@ -187,7 +190,7 @@ fn required_version(go_mod: &'static str, module: &str) -> Option<&'static str> 
 mod test {
     use super::*;
 
-    const ALL: [Family; 10] = [
+    const ALL: [Family; 11] = [
         Family::Etcd,
         Family::K8s,
         Family::Capi,
@@ -195,6 +198,7 @@ mod test {
         Family::Coredns,
         Family::PveClients,
         Family::CsiSidecars,
+        Family::CsiSanity,
         Family::KubeRouter,
         Family::VictoriaMetrics,
         Family::VictoriaLogs,
@@ -204,7 +208,7 @@ mod test {
     fn every_go_mod_names_the_version_of_its_family() {
         let versions: Vec<&str> = ALL.iter().map(|family| family.version()).collect();
         let kubernetes = ["v3.6.16", "v1.36.3", "v1.14.2", "v1.10.0", "v1.14.0"];
-        let others = ["v0.8.2", "v6.3.0", "v2.1.0", "v1.151.0", "v1.52.1"];
+        let others = ["v0.8.2", "v6.3.0", "v5.6.0", "v2.1.0", "v1.151.0", "v1.52.1"];
         assert_eq!(versions, [&kubernetes[..], &others[..]].concat());
     }
 

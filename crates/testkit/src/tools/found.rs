@@ -52,6 +52,7 @@ fn question(tool: Tool) -> Option<(&'static [&'static str], Fit)> {
         | Tool::CsiAttacher
         | Tool::CsiSnapshotter
         | Tool::SnapshotController
+        | Tool::CsiSanity
         | Tool::KubeRouter
         | Tool::VictoriaMetrics
         | Tool::Vmalert

@@ -39,6 +39,8 @@ pub enum Tool {
     CsiAttacher,
     CsiSnapshotter,
     SnapshotController,
+    /// The judge of storage drivers.
+    CsiSanity,
     KubeRouter,
     VictoriaMetrics,
     Vmalert,
@@ -125,6 +127,7 @@ impl Tool {
             Self::CsiAttacher => "csi-attacher",
             Self::CsiSnapshotter => "csi-snapshotter",
             Self::SnapshotController => "snapshot-controller",
+            Self::CsiSanity => "csi-sanity",
             Self::KubeRouter => "kube-router",
             Self::VictoriaMetrics => "victoria-metrics",
             Self::Vmalert => "vmalert",
@@ -159,6 +162,7 @@ impl Tool {
             | Self::CsiAttacher
             | Self::CsiSnapshotter
             | Self::SnapshotController => Family::CsiSidecars,
+            Self::CsiSanity => Family::CsiSanity,
             Self::KubeRouter => Family::KubeRouter,
             Self::VictoriaMetrics | Self::Vmalert => Family::VictoriaMetrics,
             Self::VictoriaLogs => Family::VictoriaLogs,
@@ -192,6 +196,7 @@ impl Tool {
             Self::CsiAttacher => "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
             Self::CsiSnapshotter => "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
             Self::SnapshotController => "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
+            Self::CsiSanity => "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity",
             Self::KubeRouter => "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
             Self::VictoriaMetrics => "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics",
             Self::Vmalert => "github.com/VictoriaMetrics/VictoriaMetrics/app/vmalert",

@@ -98,7 +98,7 @@ impl TestBinary {
 
     /// Real control planes live in private namespaces.
     pub(super) fn needs_lab(&self) -> bool {
-        self.kind == "test" && ["testkit", "e2e"].contains(&self.package.as_str())
+        self.kind == "test" && ["testkit", "e2e", "csi"].contains(&self.package.as_str())
     }
 
     /// Runs it and counts.

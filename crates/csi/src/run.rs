@@ -1,0 +1,74 @@
+//! Starts controller or node plugin, and keeps it running until told to stop.
+
+use csi_proto::csi::controller_server::ControllerServer;
+use csi_proto::csi::identity_server::IdentityServer;
+use csi_proto::csi::node_server::NodeServer;
+use csi_proto::registration::registration_server::RegistrationServer;
+use daemon::health::Health;
+use daemon::metrics::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::controller::{Controller, Regions};
+use crate::host::Host;
+use crate::identity::{Identity, Part};
+use crate::node::{Node, Registrar};
+use crate::region::Region;
+use crate::serve::{Error, Services, Socket};
+use crate::settings::{ControllerSettings, NodeSettings};
+
+/// Runs the controller until told to stop.
+pub async fn controller(settings: ControllerSettings, stop: CancellationToken) -> Result<(), Error> {
+    let health = Health::new();
+    if settings.regions.is_empty() {
+        return Err(Error::Settings("no Proxmox VE is named: neither --proxmox-url nor --cloud-config".to_owned()));
+    }
+    let mut regions = Vec::new();
+    for of in &settings.regions {
+        if regions.iter().any(|region: &Region| region.name == of.name) {
+            return Err(Error::Settings(format!("two clusters have the region `{}`", of.name)));
+        }
+        let region = Region::new(of, &settings, stop.clone());
+        regions.push(region.map_err(|why| Error::Region { region: of.name.clone(), why })?);
+    }
+    if let Some(addr) = settings.admin {
+        daemon::admin::serve(addr, health.clone(), Registry::new(), stop.clone()).await?;
+    }
+    let socket = Socket::bind(&settings.socket)?;
+    let services = Services::default()
+        .with(IdentityServer::new(Identity::new(&settings.driver, Part::Controller, health.clone())))
+        .with(ControllerServer::new(Controller::new(Regions::new(regions).into())));
+    health.set_ready(true);
+    tracing::info!(socket = %settings.socket.display(), driver = settings.driver, "working");
+    socket.serve(services, stop).await
+}
+
+/// Runs the node plugin until told to stop.
+pub async fn node<H: Host>(settings: NodeSettings, host: H, stop: CancellationToken) -> Result<(), Error> {
+    let health = Health::new();
+    if let Some(addr) = settings.admin {
+        daemon::admin::serve(addr, health.clone(), Registry::new(), stop.clone()).await?;
+    }
+    let socket = Socket::bind(&settings.socket)?;
+    let services = Services::default()
+        .with(IdentityServer::new(Identity::new(&settings.driver, Part::Node, health.clone())))
+        .with(NodeServer::new(Node::new(host, settings.clone())));
+    // The kubelet asks the driver as soon as it sees this socket: it comes second.
+    let registration = match &settings.registration {
+        None => None,
+        Some(of) => {
+            let path = of.directory.join(format!("{}-reg.sock", settings.driver));
+            let service = RegistrationServer::new(Registrar::new(&settings.driver, &of.endpoint));
+            Some(Socket::bind(&path)?.serve(Services::default().with(service), stop.clone()))
+        }
+    };
+    health.set_ready(true);
+    tracing::info!(socket = %settings.socket.display(), driver = settings.driver, node = settings.node, "working");
+    let served = socket.serve(services, stop.clone());
+    match registration {
+        None => served.await,
+        Some(registered) => {
+            let (served, registered) = futures::join!(served, registered);
+            served.and(registered)
+        }
+    }
+}
