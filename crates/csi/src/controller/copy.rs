@@ -10,7 +10,6 @@ use plan::volume::{
     Copy, CopyKind, CopyOf, Copying, Decision, Handle, Kind, Look, MakeCopy, OrHolder, Place, Range, Refusal, State,
     Step, Task, copy as decide, plain,
 };
-use pve::TaskSeen;
 use pve_types::{DiskSize, VolumeId};
 
 use super::create::{holders, make};
@@ -126,13 +125,19 @@ pub(super) async fn make_copy(region: &Arc<Region>, place: &Place, of: CopyOf) -
     let source = of.source.clone();
     let want = MakeCopy { of, place: place.clone(), format: None, now: now() };
     let mut seen = Copying { busy: Seen::Unasked, holders: Seen::Unasked, task: None, next: Seen::Unasked };
-    let mut how = How::AsLastRead;
+    let (mut how, mut copied) = (How::AsLastRead, false);
     for _ in 0..PASSES {
-        seen.task = task(region, &serial).await;
-        if seen.task.is_none() && region.copy_task(&serial).is_some() {
-            // It ended well: what it left is read.
-            region.remember_copy(&serial, None);
-            (seen.holders, how) = (Seen::Unasked, How::Now);
+        match task(region, &serial).await {
+            Standing::None => seen.task = None,
+            Standing::Told(task) => seen.task = Some(task),
+            Standing::Done => {
+                region.remember_copy(&serial, None);
+                (seen.task, seen.holders, how, copied) = (None, Seen::Unasked, How::Now, true);
+            }
+            Standing::Overtaken => {
+                region.remember_copy(&serial, None);
+                (seen.task, seen.holders, how) = (None, Seen::Unasked, How::Now);
+            }
         }
         let decision = match decide(&want, &seen, &region.tenant) {
             OrHolder::Make(order) => {
@@ -158,6 +163,11 @@ pub(super) async fn make_copy(region: &Arc<Region>, place: &Place, of: CopyOf) -
                 }
                 return Err(refusal);
             }
+            Decision::Do(step) if copied => {
+                // Never again and again: a copy that does not show would fill the storage.
+                let why = format!("{} ended well, and the copy does not show", words(&step));
+                return Err(Refusal::new(Kind::Internal, why));
+            }
             Decision::Do(step) => {
                 let Step::Copy { holder, .. } = &*step else {
                     return Err(Refusal::new(Kind::Internal, format!("{} is no copy", words(&step))));
@@ -176,24 +186,30 @@ pub(super) async fn make_copy(region: &Arc<Region>, place: &Place, of: CopyOf) -
     Err(Refusal::new(Kind::Aborted, format!("`{source}` was not copied in {PASSES} passes: ask again")))
 }
 
+/// How the task of a copy stands.
+enum Standing {
+    /// There is none.
+    None,
+    /// It ended well.
+    Done,
+    /// It did nothing, for another change of the holder came between.
+    Overtaken,
+    /// It runs, or it failed.
+    Told(Task),
+}
+
 /// How the task of a copy stands, after waiting for it a while.
-async fn task(region: &Region, serial: &str) -> Option<Task> {
-    let upid = region.copy_task(serial)?;
+async fn task(region: &Region, serial: &str) -> Standing {
+    let Some(upid) = region.copy_task(serial) else { return Standing::None };
     match region.finish(&upid, COPY).await {
-        Some(Ok(())) => None,
-        Some(Err(error)) => match region.poller.task(&upid) {
-            // Another change of the holder came between: the copy is ordered anew.
-            TaskSeen::Ended { .. } if error.refusal() == Some(&pve::Refusal::DigestConflict) => None,
-            _ => Some(Task::Failed(refusal("the task", &error).why)),
-        },
-        None => Some(Task::Running),
+        Some(Ok(())) => Standing::Done,
+        Some(Err(error)) if error.refusal() == Some(&pve::Refusal::DigestConflict) => Standing::Overtaken,
+        Some(Err(error)) => Standing::Told(Task::Failed(refusal("the task", &error).why)),
+        None => Standing::Told(Task::Running),
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the edge: a copy is stamped where it is ordered, and plans get the stamp"
-)]
+/// Now, in Unix seconds: a copy is stamped where it is ordered, and plans get the stamp.
 pub(super) fn now() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

@@ -45,12 +45,19 @@ pub(super) async fn expand(
 pub(super) async fn grow(region: &Arc<Region>, volume: &VolumeId, range: Range) -> Result<Grown, Refusal> {
     let mut seen = Growth { others: Seen::Unasked, vm: Seen::Unasked, holder: Seen::Unasked, size: Seen::Unasked };
     let mut guard = None;
+    // What was last read serves for a step, which its digest makes safe; for saying "done" it is read.
+    let mut how = How::AsLastRead;
     for _ in 0..PASSES {
-        match decide(volume, range, &seen) {
+        let decision = decide(volume, range, &seen);
+        if how == How::AsLastRead && matches!(decision, Decision::Done(_) | Decision::Refuse(_)) {
+            (seen.vm, seen.holder, how) = (Seen::Unasked, Seen::Unasked, How::Now);
+            continue;
+        }
+        match decision {
             Decision::Look(Look::Others) => seen.others = region.others(volume, None).await,
             Decision::Look(Look::Config) => {
                 let user = seen.others.known().and_then(|others| others.first()).map(|(vm, _)| *vm);
-                seen.vm = in_use(region, user, &mut guard).await?;
+                seen.vm = in_use(region, user, how, &mut guard).await?;
             }
             Decision::Look(_) => {
                 if let Some(owner) = volume.owner()
@@ -58,7 +65,7 @@ pub(super) async fn grow(region: &Arc<Region>, volume: &VolumeId, range: Range) 
                 {
                     guard = Some(region.guards.vm(owner).await);
                 }
-                seen.holder = region.holder_of(volume, How::Now).await;
+                seen.holder = region.holder_of(volume, how).await;
             }
             Decision::Done(grown) => return Ok(grown),
             Decision::Refuse(refusal) => return Err(refusal),
@@ -75,7 +82,7 @@ pub(super) async fn grow(region: &Arc<Region>, volume: &VolumeId, range: Range) 
                     Ok(Acted::Done | Acted::Allocated(_)) => {}
                     Err(error) => failed(region, volume, &step, &error, &mut seen).await?,
                 }
-                (seen.vm, seen.holder) = (Seen::Unasked, Seen::Unasked);
+                (seen.vm, seen.holder, how) = (Seen::Unasked, Seen::Unasked, How::Now);
             }
         }
     }
@@ -91,7 +98,7 @@ async fn failed(
     seen: &mut Growth,
 ) -> Result<(), Refusal> {
     match error.refusal() {
-        Some(pve::Refusal::DigestConflict) => Ok(()),
+        Some(pve::Refusal::DigestConflict | pve::Refusal::NotFound) => Ok(()),
         // The configuration is behind: the volume was grown elsewhere. The storage knows.
         Some(pve::Refusal::InvalidSize) if seen.size == Seen::Unasked => {
             let Step::Grow { vm, .. } = step else { return Err(refusal(&words(step), error)) };
@@ -107,6 +114,7 @@ async fn failed(
 async fn in_use(
     region: &Arc<Region>,
     user: Option<Vmid>,
+    how: How,
     guard: &mut Option<tokio::sync::OwnedMutexGuard<()>>,
 ) -> Result<Seen<(At, plan::volume::VmConfig)>, Refusal> {
     let Some(vm) = user else { return Ok(Seen::Absent) };
@@ -116,6 +124,9 @@ async fn in_use(
         *guard = Some(region.guards.vm(vm).await);
     }
     let at = At { vm, node: row.node.clone() };
+    if let (How::AsLastRead, Some(read)) = (how, region.known(vm)) {
+        return Ok(Seen::Known((at, (*read.config).clone())));
+    }
     Ok(match region.read(&at).await {
         Seen::Known(config) => Seen::Known((at, config)),
         Seen::Absent => Seen::Absent,

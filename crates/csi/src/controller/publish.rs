@@ -135,7 +135,8 @@ async fn plug(region: &Arc<Region>, want: &Publish) -> Result<Plugged, Refusal> 
                 }
                 if let Err(error) = region.act(&step).await {
                     match (error.refusal(), &*step) {
-                        (Some(pve::Refusal::DigestConflict), _) => {}
+                        // It was changed by others, it moved, or it is gone: another look tells.
+                        (Some(pve::Refusal::DigestConflict | pve::Refusal::NotFound), _) => {}
                         // QEMU did not take it there. What was written waits, and is taken back.
                         (Some(pve::Refusal::HotplugFailed), Step::Attach { slot, .. }) => {
                             region.spoil(vm.vm, *slot);
@@ -218,7 +219,9 @@ async fn unplug(region: &Region, want: &Unpublish) -> Result<(), Refusal> {
             Decision::Do(step) => {
                 match region.act(&step).await {
                     Ok(_) => {}
-                    Err(error) if error.refusal() == Some(&pve::Refusal::DigestConflict) => {}
+                    // It was changed by others, it moved, or it is gone: another look tells.
+                    Err(error)
+                        if matches!(error.refusal(), Some(pve::Refusal::DigestConflict | pve::Refusal::NotFound)) => {}
                     Err(error) => return Err(refusal(&words(&step), &error)),
                 }
                 (config, how) = (region.read(vm).await, How::Now);

@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: figures against the aims, and beside those of software that people use now.
 
 mod ccm;
+mod csi;
 mod exporter;
 mod figure;
 mod provision;
@@ -21,6 +22,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Csi(csi::Args),
     Provision(provision::Args),
     Ccm(ccm::Args),
     Exporter(exporter::Args),
@@ -39,6 +41,7 @@ pub(crate) enum Output {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
+        What::Csi(args) => csi::run(args),
         What::Provision(args) => provision::run(args),
         What::Ccm(args) => ccm::run(args),
         What::Exporter(args) => exporter::run(args),
