@@ -8,24 +8,16 @@ use csi_proto::csi::plugin_capability::{self, Type};
 use daemon::health::Health;
 use tonic::{Request, Response, Status};
 
-/// Whether the controller is served here too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    Controller,
-    Node,
-}
-
 /// The identity service.
 #[derive(Clone)]
 pub(crate) struct Identity {
     driver: String,
-    part: Part,
     health: Health,
 }
 
 impl Identity {
-    pub(crate) fn new(driver: &str, part: Part, health: Health) -> Self {
-        Self { driver: driver.to_owned(), part, health }
+    pub(crate) fn new(driver: &str, health: Health) -> Self {
+        Self { driver: driver.to_owned(), health }
     }
 }
 
@@ -48,11 +40,13 @@ impl Rpc for Identity {
     ) -> Result<Response<csi::GetPluginCapabilitiesResponse>, Status> {
         let service = |of: Service| Type::Service(plugin_capability::Service { r#type: of.into() });
         let expansion = |of: Expansion| Type::VolumeExpansion(plugin_capability::VolumeExpansion { r#type: of.into() });
-        let controller = (self.part == Part::Controller).then(|| service(Service::ControllerService));
-        let all = controller
-            .into_iter()
-            .chain([service(Service::VolumeAccessibilityConstraints), expansion(Expansion::Online)]);
-        let capabilities = all.map(|of| csi::PluginCapability { r#type: Some(of) }).collect();
+        // Those of the driver as a whole, whichever half of it is asked.
+        let all = [
+            service(Service::ControllerService),
+            service(Service::VolumeAccessibilityConstraints),
+            expansion(Expansion::Online),
+        ];
+        let capabilities = all.into_iter().map(|of| csi::PluginCapability { r#type: Some(of) }).collect();
         Ok(Response::new(csi::GetPluginCapabilitiesResponse { capabilities }))
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controller::{Controller, Regions};
 use crate::host::Host;
-use crate::identity::{Identity, Part};
+use crate::identity::Identity;
 use crate::node::{Node, Registrar};
 use crate::region::Region;
 use crate::serve::{Error, Services, Socket};
@@ -35,7 +35,7 @@ pub async fn controller(settings: ControllerSettings, stop: CancellationToken) -
     }
     let socket = Socket::bind(&settings.socket)?;
     let services = Services::default()
-        .with(IdentityServer::new(Identity::new(&settings.driver, Part::Controller, health.clone())))
+        .with(IdentityServer::new(Identity::new(&settings.driver, health.clone())))
         .with(ControllerServer::new(Controller::new(Regions::new(regions).into())));
     health.set_ready(true);
     tracing::info!(socket = %settings.socket.display(), driver = settings.driver, "working");
@@ -50,7 +50,7 @@ pub async fn node<H: Host>(settings: NodeSettings, host: H, stop: CancellationTo
     }
     let socket = Socket::bind(&settings.socket)?;
     let services = Services::default()
-        .with(IdentityServer::new(Identity::new(&settings.driver, Part::Node, health.clone())))
+        .with(IdentityServer::new(Identity::new(&settings.driver, health.clone())))
         .with(NodeServer::new(Node::new(host, settings.clone())));
     // The kubelet asks the driver as soon as it sees this socket: it comes second.
     let registration = match &settings.registration {

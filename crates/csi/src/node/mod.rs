@@ -111,9 +111,9 @@ impl Use {
         context: &std::collections::HashMap<String, String>,
     ) -> Result<Self, Refusal> {
         use csi::volume_capability::access_mode::Mode as Access;
-        let identity = identity(volume)?;
         let of = of.ok_or_else(|| missing("volume_capability"))?;
         crate::controller::capability("volume_capability", of)?;
+        let identity = identity(volume)?;
         let parameters = Parameters::read("volume_context", context)?;
         let access = of.access_mode.as_ref().map_or(0, |mode| mode.mode);
         let mode = match &of.access_type {

@@ -87,8 +87,12 @@ pub(super) async fn stats<H: Host>(
     node: Arc<Inner<H>>,
     request: csi::NodeGetVolumeStatsRequest,
 ) -> Result<csi::NodeGetVolumeStatsResponse, Refusal> {
-    let at = path("volume_path", &request.volume_path)?;
-    let identity = identity(&request.volume_id)?;
+    for (field, text) in [("volume_id", &request.volume_id), ("volume_path", &request.volume_path)] {
+        if text.is_empty() {
+            return Err(missing(field));
+        }
+    }
+    let at = Path::new(&request.volume_path);
     let doing = format!("measure `{}`", request.volume_id);
     let tell = |error: host::Error| told(&doing, &error);
     let mounts = node.host.mounts().await.map_err(tell)?;
@@ -111,7 +115,7 @@ pub(super) async fn stats<H: Host>(
             usage(Unit::Inodes, of.inodes, inodes, of.inodes_free),
         ]
     } else {
-        let device = node.host.device(&identity, 0).await.map_err(tell)?;
+        let device = node.host.device(&identity(&request.volume_id)?, 0).await.map_err(tell)?;
         vec![csi::VolumeUsage { total: number(device.size), unit: Unit::Bytes.into(), ..csi::VolumeUsage::default() }]
     };
     Ok(csi::NodeGetVolumeStatsResponse { usage, volume_condition: None })

@@ -56,6 +56,10 @@ impl Guest {
             run("losetup", &["-c", device]).await;
             return;
         }
+        // The judge may have detached and deleted it by the time we hear of it.
+        if !Path::new(text("file")).exists() {
+            return;
+        }
         let device = run("losetup", &["-f", "--show", text("file")]).await;
         let (node, scsi) = self.places(&key);
         let minor = device.strip_prefix("/dev/loop").unwrap();
