@@ -40,7 +40,7 @@ pub(crate) fn words(step: &Step) -> String {
     }
 }
 
-fn one(key: impl Into<String>, value: impl ToString) -> BTreeMap<String, String> {
+fn one(key: impl Into<String>, value: &impl ToString) -> BTreeMap<String, String> {
     BTreeMap::from([(key.into(), value.to_string())])
 }
 
@@ -102,7 +102,7 @@ impl Region {
                 self.change(holder.at(), update).await
             }
             Step::Hold { holder, slot, volume, digest } => {
-                let set = one(slot.to_string(), kept(volume));
+                let set = one(slot.to_string(), &kept(volume));
                 let update = ConfigUpdate { set, digest: Some(digest.clone()), ..ConfigUpdate::default() };
                 self.change(holder.at(), update).await
             }
@@ -113,7 +113,7 @@ impl Region {
             Step::Copy { holder, slot, of, storage, format, notes, digest } => {
                 let format = format.map(|format| format!(",format={}", format.as_str())).unwrap_or_default();
                 let disk = format!("{storage}:0,import-from={}{format},serial={},backup=0", of.source, of.serial());
-                let mut set = one(slot.to_string(), disk);
+                let mut set = one(slot.to_string(), &disk);
                 set.insert("description".to_owned(), notes.clone());
                 let update = ConfigUpdate { set, digest: Some(digest.clone()), ..ConfigUpdate::default() };
                 let at = holder.at();

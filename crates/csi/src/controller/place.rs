@@ -29,7 +29,7 @@ fn wishes(of: Option<&csi::TopologyRequirement>) -> Vec<Wish> {
     terms.map(wish).collect()
 }
 
-fn holds_images(row: &&StorageRow) -> bool {
+fn holds_images(row: &StorageRow) -> bool {
     row.content.contains("images") && row.available
 }
 
@@ -84,19 +84,17 @@ fn in_region(region: &Region, view: &View, storage: &StorageId, zone: Option<&st
     let rows = rows.iter().filter(|row| holds_images(row)).filter(here);
     // In the wished zone if the storage is there, though all nodes see it: its holder's node is asked then.
     let best = rows.max_by_key(|row| (zone == Some(row.node.as_str()), room(row), std::cmp::Reverse(row.node.clone())));
-    match best {
-        Some(row) => Ok(Place {
-            storage: storage.clone(),
-            kind: row.plugintype.clone().unwrap_or_default(),
-            node: row.node.clone(),
-            shared: row.shared,
-        }),
-        None => {
-            let zone = zone.map(|zone| format!(" in zone `{zone}`")).unwrap_or_default();
-            let why = format!("parameters.storage: `{storage}` is not available{zone} in region `{}`", region.name);
-            Err(Refusal::new(Kind::ResourceExhausted, why))
-        }
-    }
+    let Some(row) = best else {
+        let zone = zone.map(|zone| format!(" in zone `{zone}`")).unwrap_or_default();
+        let why = format!("parameters.storage: `{storage}` is not available{zone} in region `{}`", region.name);
+        return Err(Refusal::new(Kind::ResourceExhausted, why));
+    };
+    Ok(Place {
+        storage: storage.clone(),
+        kind: row.plugintype.clone().unwrap_or_default(),
+        node: row.node.clone(),
+        shared: row.shared,
+    })
 }
 
 /// The storage that a volume is on, as its zone sees it, or any node that has it.

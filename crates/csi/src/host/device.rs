@@ -81,8 +81,11 @@ pub(super) fn find(roots: &Roots, identity: &Identity, at_least: u64) -> Result<
     Ok(Some(Device { path, size, number }))
 }
 
+/// Size in bytes, and major and minor number.
+type Measured = (u64, (u32, u32));
+
 /// Size and number of a block device; `None` while it has no node.
-pub(super) fn measured(path: &Path) -> Result<Option<(u64, (u32, u32))>, Error> {
+pub(super) fn measured(path: &Path) -> Result<Option<Measured>, Error> {
     use std::io::Seek as _;
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,

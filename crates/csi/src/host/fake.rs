@@ -112,6 +112,7 @@ impl Host for FakeHost {
             at: at.to_owned(),
             options: options.to_vec(),
             fs: fs.as_str().to_owned(),
+            disk: None,
         });
         Ok(())
     }
@@ -123,11 +124,12 @@ impl Host for FakeHost {
         let minor = from.to_string_lossy().strip_prefix("/dev/sd").and_then(|minor| minor.parse().ok());
         let root = from.file_name().map(|name| Path::new("/").join(name)).unwrap_or_default();
         let device = Mount {
-            number: (0, minor.unwrap_or(0)),
+            number: (0, 5),
             root,
             at: at.to_owned(),
             options: Vec::new(),
             fs: "devtmpfs".to_owned(),
+            disk: minor.map(|minor| (8, minor)),
         };
         let mut mount = Mount { at: at.to_owned(), ..source.unwrap_or(device) };
         mount.options = vec![if access == Access::ReadOnly { "ro" } else { "rw" }.to_owned()];

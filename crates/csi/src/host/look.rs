@@ -89,8 +89,7 @@ pub(super) fn agree(own: Found, blkid: Result<Option<String>, String>) -> Found 
     match (own, blkid) {
         (Found::Empty, Ok(None)) => Found::Empty,
         (Found::Ours(fs, size), Ok(Some(name))) if name == fs.as_str() => Found::Ours(fs, size),
-        (Found::Other(what), Ok(_)) => Found::Other(what),
-        (Found::Empty | Found::Ours(..), Ok(Some(what))) => Found::Other(what),
+        (Found::Other(what), Ok(_)) | (Found::Empty | Found::Ours(..), Ok(Some(what))) => Found::Other(what),
         (Found::Ours(fs, _), Ok(None)) => {
             Found::Doubtful(format!("its first bytes say {}, and blkid finds nothing", fs.as_str()))
         }

@@ -16,9 +16,16 @@ pub struct Mount {
     pub options: Vec<String>,
     /// `ext4`, …
     pub fs: String,
+    /// The disk whose node is mounted there, where it is one: a block volume.
+    pub disk: Option<(u32, u32)>,
 }
 
 impl Mount {
+    /// Whether what is mounted may be the node of a SCSI disk, by its name.
+    pub(super) fn may_be_disk(&self) -> bool {
+        self.root.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"sd"))
+    }
+
     /// Whether this mount takes no writes.
     pub fn read_only(&self) -> bool {
         self.options.iter().any(|option| option == "ro")
@@ -41,6 +48,7 @@ fn line(line: &str) -> Option<Mount> {
         at: path(at),
         options: options.split(',').map(str::to_owned).collect(),
         fs: right.split(' ').next()?.to_owned(),
+        disk: None,
     })
 }
 

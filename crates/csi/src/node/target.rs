@@ -29,11 +29,9 @@ pub(super) async fn publish<H: Host>(
     let tell = |error: host::Error| told(&doing, &error);
     let device = node.host.device(&of.identity, 0).await.map_err(tell)?;
     let mounts = node.host.mounts().await.map_err(tell)?;
-    let name = device.path.file_name().map(|name| Path::new("/").join(name)).unwrap_or_default();
-    // A directory is known by its disk's number, a device node by its name in the file system of devices.
     let same = |mount: &Mount| match of.mode {
         Mode::Mount(..) => mount.number == device.number,
-        Mode::Block => mount.root == name && mount.number != device.number,
+        Mode::Block => mount.disk == Some(device.number),
     };
     if let Some(mount) = mounts.iter().rfind(|mount| mount.at == at) {
         let as_wanted = same(mount) && mount.read_only() == (access == Access::ReadOnly);
@@ -107,7 +105,7 @@ pub(super) async fn stats<H: Host>(
         used: number(used),
         unit: unit.into(),
     };
-    let usage = if mount.root.as_path() == Path::new("/") {
+    let usage = if mount.disk.is_none() {
         let of = node.host.usage(at).await.map_err(tell)?;
         let inodes = of.inodes.saturating_sub(of.inodes_free);
         vec![

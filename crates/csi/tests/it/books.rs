@@ -6,7 +6,7 @@ use csi_proto::csi as rpc;
 use futures::future::join_all;
 use pve_sim::Options;
 
-use crate::world::*;
+use crate::world::{World, create, delete, expand, node, publish, unpublish, vmid};
 
 /// What all operations share.
 const SHARED_CALLS: [&str; 2] = ["GET /cluster/resources", "GET /nodes/{node}/tasks"];

@@ -4,7 +4,7 @@ use csi_proto::csi as rpc;
 use csi_proto::csi::volume_content_source::{SnapshotSource, Type, VolumeSource};
 use tonic::Code;
 
-use crate::world::*;
+use crate::world::{GIB, SHARED, World, create, delete, expand, node, publish, unpublish, vmid};
 
 #[tokio::test]
 async fn a_volume_lives_and_leaves_nothing_behind() {
@@ -31,7 +31,7 @@ async fn a_volume_lives_and_leaves_nothing_behind() {
 
     let listed = csi.list_volumes(rpc::ListVolumesRequest::default()).await.unwrap().into_inner().entries;
     assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0].status.as_ref().unwrap().published_node_ids, [w.clone()]);
+    assert_eq!(listed[0].status.as_ref().unwrap().published_node_ids, std::slice::from_ref(&w));
     let refused = csi.delete_volume(delete(&volume)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("VM 201 (scsi1)"), "{refused}");
@@ -137,7 +137,10 @@ async fn snapshots_are_copies_and_volumes_are_made_of_them() {
     csi.controller_publish_volume(publish(&cloned.volume_id, &w)).await.unwrap();
 
     let all = csi.list_snapshots(rpc::ListSnapshotsRequest::default()).await.unwrap().into_inner().entries;
-    assert_eq!(all.iter().map(|entry| entry.snapshot.clone().unwrap()).collect::<Vec<_>>(), [made.clone()]);
+    assert_eq!(
+        all.iter().map(|entry| entry.snapshot.clone().unwrap()).collect::<Vec<_>>(),
+        std::slice::from_ref(&made)
+    );
     let listed = csi.list_volumes(rpc::ListVolumesRequest::default()).await.unwrap().into_inner().entries;
     assert_eq!(listed.len(), 4, "snapshots are no volumes: {listed:?}");
 

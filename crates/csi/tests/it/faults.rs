@@ -3,7 +3,7 @@
 use serde_json::json;
 use tonic::Code;
 
-use crate::world::*;
+use crate::world::{SHARED, World, create, delete, expand, node, publish, unpublish, vmid};
 
 async fn fault(world: &World, rule: serde_json::Value) {
     world.door.ask("POST", "/sim/faults", Some(&rule)).await;
