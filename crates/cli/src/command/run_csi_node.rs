@@ -101,15 +101,15 @@ impl Args {
                     continue;
                 }
             };
-            match of_labels(&labels) {
-                Some(place) => return Ok(Some(place)),
-                None => tracing::warn!(
-                    node = self.node_id,
-                    "waiting for the labels {} and {} of the Node (or give --region and --zone)",
-                    REGION[1],
-                    ZONE[1]
-                ),
+            if let Some(place) = of_labels(&labels) {
+                return Ok(Some(place));
             }
+            tracing::warn!(
+                node = self.node_id,
+                "waiting for the labels {} and {} of the Node (or give --region and --zone)",
+                REGION[1],
+                ZONE[1]
+            );
         }
     }
 }

@@ -81,16 +81,12 @@ fn tell(words: &str) {
 fn program() -> Result<PathBuf> {
     let here = std::env::current_exe().context("find our own binary")?;
     let release = here.ancestors().nth(2).map(|target| target.join("release/oxmox")).filter(|path| path.is_file());
-    match release {
-        Some(path) => {
-            tell("profile release");
-            Ok(path)
-        }
-        None => {
-            tell("profile debug (for figures that count: cargo build --release -p cli)");
-            e2e::binary("oxmox")
-        }
+    if let Some(path) = release {
+        tell("profile release");
+        return Ok(path);
     }
+    tell("profile debug (for figures that count: cargo build --release -p cli)");
+    e2e::binary("oxmox")
 }
 
 fn start(sim: &Simulator, directory: &Path) -> Result<Child> {
