@@ -28,7 +28,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(Run::Ccm(args)) => block_on(run_ccm::run(*args)),
         Command::Run(Run::CsiController(args)) => block_on(run_csi_controller::run(*args)),
         Command::Run(Run::CsiNode(args)) => block_on(run_csi_node::run(*args)),
-        Command::Run(Run::Exporter(args)) => block_on(run_exporter::run(*args)),
+        Command::Run(Run::Exporter(args)) => on_one_thread(run_exporter::run(*args)),
         Command::Verify(args) => block_on(verify::run(*args)),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
@@ -39,6 +39,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(work)
+}
+
+/// For what mostly waits, and whose memory matters more than its cores: one thread has one heap.
+fn on_one_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(work)
 }
 
