@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     proxmox: Proxmox,
     /// Region of the one Proxmox VE that --proxmox-url names.
-    #[arg(long, env = "PROXMOX_REGION", default_value = "proxmox", value_name = "REGION")]
+    #[arg(long, env = "PROXMOX_REGION", default_value = "default", value_name = "REGION")]
     region: String,
     /// YAML file with clusters and features, in the shape that proxmox-cloud-controller-manager reads.
     #[arg(long, env = "CLOUD_CONFIG", value_name = "FILE")]
