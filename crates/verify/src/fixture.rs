@@ -246,7 +246,25 @@ fn workload() -> Workload {
         version: Read::Known("v1.36.3".into()),
         nodes: Read::Known(vec![node("cp-0", 0), node("w-0", 1)]),
         endpoint: Read::Known(EndpointSeen { address: "10.10.10.10:6443".into(), certificate: certificate(None) }),
+        policies: Read::Known(PoliciesSeen {
+            engines: vec!["kube-system/kube-router".into()],
+            server_node: "w-0".into(),
+            client_node: "w-1".into(),
+            stages: PolicyStage::ALL.map(|stage| (stage, Read::Known(connections(stage)))).into(),
+            left: Read::Known(vec![]),
+        }),
     }
+}
+
+fn connections(stage: PolicyStage) -> Vec<Connection> {
+    let one = |from, to| Connection { from, to, open: Some(stage.opens(from, to)) };
+    Caller::ALL.into_iter().flat_map(|from| Target::ALL.map(|to| one(from, to))).collect()
+}
+
+/// What the probes saw of a connection in a stage.
+pub(crate) fn seen(evidence: &mut Evidence, stage: PolicyStage, from: Caller, to: Target) -> &mut Option<bool> {
+    let connections = of(of(&mut evidence.workload.policies).stages.get_mut(&stage).unwrap());
+    &mut connections.iter_mut().find(|one| (one.from, one.to) == (from, to)).unwrap().open
 }
 
 /// The value of a part that is known in the fixture.

@@ -60,6 +60,7 @@ pub async fn run(options: &Options, now: Timestamp, mut progress: impl FnMut(Pro
         Some(_) => options.selection.clone(),
         None => options.selection.clone().proxmox_only(),
     };
+    let selection = if options.sources.probe.is_some() { selection } else { selection.without_probes() };
     let report = judge_with(&evidence, &selection, &mut |check| {
         n += 1;
         progress(Progress::Judging { check, n, of: CHECKS.len() });

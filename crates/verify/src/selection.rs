@@ -10,6 +10,7 @@ pub struct Selection {
     only: Vec<String>,
     skip: Vec<String>,
     proxmox_only: bool,
+    no_probes: bool,
 }
 
 /// A pattern that matches no check.
@@ -34,7 +35,7 @@ impl Selection {
             let steps: Vec<_> = crate::STEPS.iter().map(|step| step.id.as_str()).collect();
             return Err(BadSelection { pattern: pattern.clone(), steps: steps.join(", ") });
         }
-        Ok(Self { only, skip, proxmox_only: false })
+        Ok(Self { only, skip, ..Self::default() })
     }
 
     /// Of these only the checks that need no management cluster.
@@ -43,10 +44,19 @@ impl Selection {
         Self { proxmox_only: true, ..self }
     }
 
+    /// Of these only the checks that need no pods of our own.
+    #[must_use]
+    pub fn without_probes(self) -> Self {
+        Self { no_probes: true, ..self }
+    }
+
     /// Why the check is left out; `None`: it is asked for.
     pub(crate) fn leaves_out(&self, check: &CheckInfo) -> Option<String> {
         let id = check.id;
-        if self.proxmox_only && check.of == Of::Cluster {
+        if self.no_probes && check.of == Of::Probe {
+            return Some("it makes pods of its own in the cluster, and they were not asked for (`--probe`)".to_owned());
+        }
+        if self.proxmox_only && check.of != Of::Proxmox {
             return Some("it needs a management cluster, and none was given".to_owned());
         }
         if let Some(pattern) = self.skip.iter().find(|pattern| matches(pattern, id)) {

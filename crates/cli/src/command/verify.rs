@@ -12,7 +12,10 @@ use super::say;
 use crate::args::Kubernetes;
 use crate::proxmox::{self, Proxmox};
 
-/// Check a Proxmox VE, and a cluster on it. Reads only; changes nothing.
+/// What the pods of probes run unless told otherwise.
+const PROBE_IMAGE: &str = "docker.io/library/busybox:1.37";
+
+/// Check a Proxmox VE, and a cluster on it. Reads only, and changes nothing but with `--probe`.
 ///
 /// Exit codes: 0 all passed, 1 warnings, or something blocked or unread, 2 something failed, 3 could not run.
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,7 @@ use crate::proxmox::{self, Proxmox};
     oxmox verify --proxmox-url https://pve1:8006 --proxmox-token 'capi@pve!oxmox' --proxmox-secret UUID\n  \
     oxmox verify --proxmox-only                               no Kubernetes; $PROXMOX_URL and so on are set\n  \
     oxmox verify --only api,network-storage.iso-storage       some steps or checks\n  \
+    oxmox verify --only policies --probe                      what network policies do, by packets\n  \
     oxmox verify --report reports/ -o json                    files for people and CI, JSON on stdout\n\n\
     Each check has a page in docs/reference/checks.md.")]
 pub(crate) struct Args {
@@ -42,6 +46,13 @@ pub(crate) struct Args {
     /// Not these steps or checks.
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     skip: Vec<String>,
+    /// Let pods of its own prove what network policies do. They live in two namespaces of the workload cluster that are
+    /// made for it and removed again; nothing else is written.
+    #[arg(long, conflicts_with = "proxmox_only")]
+    probe: bool,
+    /// The image of those pods: busybox, or anything with its `sh`, `nc` and `httpd`.
+    #[arg(long, value_name = "IMAGE", default_value = PROBE_IMAGE, requires = "probe")]
+    probe_image: String,
     /// Write report.html, report.json, report.junit.xml and evidence.json into this directory.
     #[arg(long, value_name = "DIRECTORY")]
     report: Option<PathBuf>,
@@ -80,7 +91,8 @@ async fn check(args: Args) -> anyhow::Result<ExitCode> {
         let client = args.kubernetes.client().await;
         Some(client.map_err(|why| anyhow::anyhow!("{}\nhint: {ALONE}", daemon::chain(why.as_ref())))?)
     };
-    let sources = Sources { urls, trust, pve, kube, namespace: args.namespace, cluster: args.cluster };
+    let probe = args.probe.then_some(args.probe_image);
+    let sources = Sources { urls, trust, pve, kube, namespace: args.namespace, cluster: args.cluster, probe };
     let talks = std::io::stderr().is_terminal();
     let options = Options { sources, selection };
     let run = verify::run(&options, jiff::Timestamp::now(), |progress| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{ProxmoxClusterSpec, ProxmoxMachineSpec, ProxmoxMachineStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{Certificate, Read};
+use super::{Certificate, PoliciesSeen, Read};
 
 /// The management cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,13 @@ pub struct Workload {
     pub nodes: Read<Vec<NodeSeen>>,
     /// What answers at the control-plane endpoint.
     pub endpoint: Read<EndpointSeen>,
+    /// What probes of network policies saw.
+    #[serde(default = "not_asked")]
+    pub policies: Read<PoliciesSeen>,
+}
+
+fn not_asked() -> Read<PoliciesSeen> {
+    Read::not_asked("that evidence is older than the probes of network policies")
 }
 
 /// What answers at the control-plane endpoint.

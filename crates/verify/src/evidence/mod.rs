@@ -6,12 +6,14 @@
 //! * What it assumes: field names are an interface (`evidence.json` lies beside reports): add, do not rename.
 
 mod kubernetes;
+mod policies;
 mod proxmox;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use kubernetes::{ClusterSeen, EndpointSeen, MachineSeen, MachineTemplateSeen, Management, NodeSeen, Workload};
+pub use policies::{Caller, Connection, PoliciesSeen, PolicyStage, Target};
 pub use proxmox::{
     Bridge, Certificate, Disk, Door, Guest, GuestSettings, Iso, NodeStorage, Proxmox, ProxmoxNode, Storage, TrustSeen,
     VersionSeen,
@@ -134,10 +136,14 @@ impl Evidence {
         } = proxmox;
         let Management { version: management_version, cluster, machines, all_machines, templates, replicas } =
             management;
-        let Workload { version: workload_version, nodes: joined, endpoint } = workload;
+        let Workload { version: workload_version, nodes: joined, endpoint, policies } = workload;
         let mut all = vec![tally(version), tally(permissions), tally(nodes), tally(guests), tally(storages)];
         all.extend([tally(management_version), tally(cluster), tally(machines), tally(all_machines), tally(templates)]);
-        all.extend([tally(replicas), tally(workload_version), tally(joined), tally(endpoint)]);
+        all.extend([tally(replicas), tally(workload_version), tally(joined), tally(endpoint), tally(policies)]);
+        if let Some(seen) = policies.known() {
+            all.push(tally(&seen.left));
+            all.extend(seen.stages.values().map(tally));
+        }
         all.extend(doors.iter().map(|door| tally(&door.certificate)));
         all.extend(node_storages.values().map(tally));
         all.extend(bridges.values().map(tally));

@@ -7,7 +7,7 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 
-use super::{Clock, Sources, door, of_kube};
+use super::{Clock, Sources, door, of_kube, policies};
 use crate::evidence::{Cause, EndpointSeen, Management, NodeSeen, Read, Workload};
 
 /// A workload cluster that is well answers in milliseconds.
@@ -18,17 +18,23 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// Reads the workload cluster as the management cluster knows it.
 pub(super) async fn read(sources: &Sources, management: &Management, cluster: Option<&str>, clock: Clock) -> Workload {
     let (endpoint, client) = tokio::join!(endpoint(management, clock), client(sources, cluster));
-    let (version, nodes) = match client {
-        Read::Unread { cause, why } => (Read::unread(cause, why.clone()), Read::unread(cause, why)),
+    let (version, nodes, policies) = match client {
+        Read::Unread { cause, why } => {
+            (Read::unread(cause, why.clone()), Read::unread(cause, why.clone()), Read::unread(cause, why))
+        }
         Read::Known(client) => {
             let nodes: Api<Node> = Api::all(client.clone());
             let (version, nodes) =
                 tokio::join!(client.apiserver_version(), async { nodes.list(&ListParams::default()).await });
             let version = of_kube(version).map(|info| info.git_version);
-            (version, of_kube(nodes).map(|all| all.into_iter().map(|one| node(&one)).collect()))
+            let policies = match &sources.probe {
+                Some(image) => policies::probe(&client, image).await,
+                None => Read::not_asked("probes of network policies make pods of their own, and were not asked for"),
+            };
+            (version, of_kube(nodes).map(|all| all.into_iter().map(|one| node(&one)).collect()), policies)
         }
     };
-    Workload { version, nodes, endpoint }
+    Workload { version, nodes, endpoint, policies }
 }
 
 async fn endpoint(management: &Management, clock: Clock) -> Read<EndpointSeen> {

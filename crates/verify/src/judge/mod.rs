@@ -8,6 +8,7 @@ mod addresses;
 mod api;
 mod network_storage;
 mod orphans;
+mod policies;
 mod privileges;
 mod scope;
 mod storages;
@@ -56,10 +57,12 @@ pub enum Of {
     Proxmox,
     /// A cluster on it: it needs the management cluster.
     Cluster,
+    /// What pods of our own find out in a cluster: it is looked at only where such pods were asked for.
+    Probe,
 }
 
 /// All checks, causes before effects.
-pub const CHECKS: [CheckInfo; 21] = [
+pub const CHECKS: [CheckInfo; 29] = [
     api::REACHABLE,
     api::TLS_CHAIN,
     api::AUTHENTICATED,
@@ -81,6 +84,14 @@ pub const CHECKS: [CheckInfo; 21] = [
     vm_management::AGENT_ANSWERS,
     vm_management::NODES_READY,
     vm_management::SEED_REMOVED,
+    policies::CONNECTIVITY,
+    policies::DENY_ALL,
+    policies::ALLOW_ONE,
+    policies::PORT,
+    policies::NAMESPACE,
+    policies::EGRESS,
+    policies::UPDATE,
+    policies::DELETE,
 ];
 
 /// The last line of a VM's notes when it is our mark: all of them that evidence keeps.

@@ -21,6 +21,7 @@ pub(crate) fn sources(url: &str, trust: Trust, secret: &str) -> Sources {
         kube: None,
         namespace: "default".to_owned(),
         cluster: None,
+        probe: None,
     }
 }
 

@@ -93,14 +93,14 @@ impl World {
             ),
             Ask::Unplug(vmid, key) => self.change(
                 *vmid,
-                |_| true,
+                |vm| !vm.protected,
                 |vm| {
                     if vm.disks.remove(key) {
                         vm.unused += 1;
                     }
                 },
             ),
-            Ask::Free(vmid) => self.change(*vmid, |_| true, |vm| vm.unused = vm.unused.saturating_sub(1)),
+            Ask::Free(vmid) => self.change(*vmid, |vm| !vm.protected, |vm| vm.unused = vm.unused.saturating_sub(1)),
             Ask::Protect(vmid, on) => self.change(*vmid, |_| true, |vm| vm.protected = *on),
             Ask::Snapshot(vmid, name) => self.change(
                 *vmid,

@@ -3,8 +3,8 @@
 use jiff::ToSpan;
 
 use super::{all, check};
-use crate::evidence::{Cause, Evidence, Iso, Read, TrustSeen};
-use crate::fixture::{healthy, machine, mark, node, of, unread, vmid};
+use crate::evidence::{Caller, Cause, Evidence, Iso, PolicyStage, Read, Target, TrustSeen};
+use crate::fixture::{healthy, machine, mark, node, of, seen, unread, vmid};
 use crate::judge::CHECKS;
 use crate::report::{Outcome, Severity};
 
@@ -74,6 +74,30 @@ const ERRORS: &[(&str, &str, Change)] = &[
         let volume = "shared:iso/user-data-102.iso".parse().unwrap();
         of(e.proxmox.isos.get_mut("shared").unwrap()).push(Iso { volume, made: None });
     }),
+    ("policies.connectivity", "`foe` does not reach `service`", |e| {
+        *seen(e, PolicyStage::Connectivity, Caller::Foe, Target::Service) = Some(false);
+    }),
+    ("policies.deny-all", "`stranger` reaches `web`, which should be closed", |e| {
+        *seen(e, PolicyStage::DenyAll, Caller::Stranger, Target::Web) = Some(true);
+    }),
+    ("policies.allow-one", "`foe` reaches `side`", |e| {
+        *seen(e, PolicyStage::AllowOne, Caller::Foe, Target::Side) = Some(true);
+    }),
+    ("policies.port", "`friend` reaches `side`", |e| {
+        *seen(e, PolicyStage::Port, Caller::Friend, Target::Side) = Some(true);
+    }),
+    ("policies.namespace", "`stranger` does not reach `web`", |e| {
+        *seen(e, PolicyStage::Namespace, Caller::Stranger, Target::Web) = Some(false);
+    }),
+    ("policies.egress", "`foe` reaches `service`", |e| {
+        *seen(e, PolicyStage::Egress, Caller::Foe, Target::Service) = Some(true);
+    }),
+    ("policies.update", "`foe` does not reach `web`", |e| {
+        *seen(e, PolicyStage::Update, Caller::Foe, Target::Web) = Some(false);
+    }),
+    ("policies.delete", "`friend` does not reach `web`", |e| {
+        *seen(e, PolicyStage::Delete, Caller::Friend, Target::Web) = Some(false);
+    }),
 ];
 
 const WARNINGS: &[(&str, &str, Change)] = &[
@@ -117,6 +141,9 @@ const WARNINGS: &[(&str, &str, Change)] = &[
     ("vm-management.nodes-ready", "`w-0` has no node yet", |e| {
         of(&mut e.management.machines)[1].status.initialization = None;
         of(&mut e.workload.nodes).pop();
+    }),
+    ("policies.delete", "namespace x of the probes is still there", |e| {
+        of(&mut of(&mut e.workload.policies).left).push("namespace x".into());
     }),
 ];
 
@@ -209,4 +236,23 @@ fn templates_are_chosen_by_tags_as_the_policy_says() {
     assert_eq!(by_tags(&["debian"], MatchPolicy::UniqueSubset).outcome, Outcome::Passed);
     let exact = by_tags(&["debian"], MatchPolicy::Exact);
     assert!(exact.message.contains("no template has the tags debian; to be seen are: 9000 `debian-12`"), "{exact:?}");
+}
+
+#[test]
+fn a_caller_that_reaches_not_even_the_control_proves_nothing_closed() {
+    let mut evidence = healthy();
+    for to in Target::ALL {
+        *seen(&mut evidence, PolicyStage::DenyAll, Caller::Foe, to) = None;
+    }
+    let found = check(&all(&evidence), "policies.deny-all");
+    assert_eq!(found.outcome, Outcome::Unread, "{found:?}");
+    assert!(found.message.contains("its silence says nothing"), "{}", found.message);
+}
+
+#[test]
+fn the_engine_and_the_nodes_are_named() {
+    let found = check(&all(&healthy()), "policies.port");
+    let words =
+        "2 connections open and 7 closed, by packets (by kube-system/kube-router; within node `w-0` and from `w-1`)";
+    assert_eq!(found.message, words);
 }

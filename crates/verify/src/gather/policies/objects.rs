@@ -1,0 +1,130 @@
+//! The objects of the probes: two namespaces, servers, callers, and the policies of each stage.
+
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::{HERE, THERE};
+use crate::evidence::{Caller, PolicyStage};
+
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const US: &str = "oxmox-verify";
+/// The label by which policies choose.
+const ROLE: &str = "oxmox-verify/role";
+const WEB: u16 = 8080;
+const SIDE: u16 = 8081;
+
+/// A JSON object as an object of Kubernetes.
+#[expect(clippy::expect_used, reason = "the JSON is a constant of ours: a test makes every one")]
+fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("an object of ours reads")
+}
+
+pub(super) fn namespace(name: &str) -> Namespace {
+    object(json!({"metadata": {"name": name, "labels": {
+        MANAGED_BY: US,
+        // The probes need no privilege, and say so.
+        "pod-security.kubernetes.io/enforce": "restricted",
+    }}}))
+}
+
+pub(super) fn is_ours(namespace: &Namespace) -> bool {
+    namespace.labels().get(MANAGED_BY).is_some_and(|by| by == US)
+}
+
+fn pod(name: &str, role: &str, image: &str, node: &str, script: &str) -> Pod {
+    object(json!({
+        "metadata": {"name": name, "labels": {MANAGED_BY: US, ROLE: role}},
+        "spec": {
+            "nodeName": node,
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "probe",
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sh", "-c", script],
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                "resources": {"requests": {"cpu": "1m", "memory": "8Mi"}},
+            }],
+        },
+    }))
+}
+
+/// A pod that speaks HTTP on both ports; it has nothing to give, and says so.
+pub(super) fn server(name: &str, image: &str, node: &str) -> Pod {
+    pod(name, name, image, node, &format!("httpd -f -p {SIDE} -h /tmp & exec httpd -f -p {WEB} -h /tmp"))
+}
+
+/// A pod that calls everything, round after round.
+pub(super) fn caller(caller: Caller, image: &str, node: &str, server: &str, control: &str) -> Pod {
+    let service = format!("server.{HERE}.svc");
+    let script = format!(
+        "n=0; call() {{ if printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 \"$2\" \"$3\" 2>/dev/null | grep -q HTTP; \
+         then s=open; else s=closed; fi; echo \"$n $1 $s\"; }}; while :; do n=$((n+1)); call web {server} {WEB}; call side {server} {SIDE}; \
+         call service {service} {WEB}; call control {control} {WEB}; echo \"$n end\"; sleep 0.2; done"
+    );
+    pod(caller.as_str(), caller.as_str(), image, node, &script)
+}
+
+pub(super) fn service() -> Service {
+    object(json!({
+        "metadata": {"name": "server", "labels": {MANAGED_BY: US}},
+        "spec": {"selector": {ROLE: "server"}, "ports": [{"port": WEB}]},
+    }))
+}
+
+/// The policies that stand in a stage, all in the server's namespace.
+pub(super) fn policies(stage: PolicyStage) -> Vec<NetworkPolicy> {
+    let friend = json!({"podSelector": {"matchLabels": {ROLE: "friend"}}});
+    let other = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": THERE}}});
+    let ingress = |rules: Value| policy("ingress", "server", json!({"policyTypes": ["Ingress"], "ingress": rules}));
+    let egress = |more: Option<Value>| {
+        let dns = json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]});
+        let control = json!({"to": [{
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": THERE}},
+            "podSelector": {"matchLabels": {ROLE: "control"}},
+        }]});
+        let rules: Vec<Value> = [dns, control].into_iter().chain(more).collect();
+        policy("egress", "foe", json!({"policyTypes": ["Egress"], "egress": rules}))
+    };
+    match stage {
+        PolicyStage::Connectivity | PolicyStage::Delete => vec![],
+        PolicyStage::DenyAll => vec![ingress(json!([]))],
+        PolicyStage::AllowOne => vec![ingress(json!([{"from": [friend]}]))],
+        PolicyStage::Port => vec![ingress(json!([{"from": [friend], "ports": [{"port": WEB, "protocol": "TCP"}]}]))],
+        PolicyStage::Namespace => vec![ingress(json!([{"from": [other]}]))],
+        PolicyStage::Egress => vec![egress(None)],
+        PolicyStage::Update => {
+            let to = json!([{"podSelector": {"matchLabels": {ROLE: "server"}}}]);
+            vec![egress(Some(json!({"to": to, "ports": [{"port": WEB, "protocol": "TCP"}]})))]
+        }
+    }
+}
+
+fn policy(name: &str, of: &str, rules: Value) -> NetworkPolicy {
+    let mut spec = rules;
+    spec["podSelector"] = json!({"matchLabels": {ROLE: of}});
+    object(json!({"metadata": {"name": name, "labels": {MANAGED_BY: US}}, "spec": spec}))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn every_object_reads_and_is_marked_as_ours() {
+        assert!(is_ours(&namespace(HERE)));
+        let names: Vec<String> =
+            PolicyStage::ALL.iter().flat_map(|&stage| policies(stage)).map(|policy| policy.name_any()).collect();
+        assert_eq!(names, ["ingress", "ingress", "ingress", "ingress", "egress", "egress"]);
+        for pod in [server("server", "i", "n"), caller(Caller::Foe, "i", "n", "10.0.0.1", "10.0.0.2")] {
+            assert_eq!(pod.labels().get(MANAGED_BY).map(String::as_str), Some(US));
+        }
+        assert_eq!(service().name_any(), "server");
+    }
+}
