@@ -27,3 +27,6 @@ pub const GUEST_PROGRAM: &str = "/.guest-node";
 
 /// A container image every node has, for pods of a demo: busybox with its applets.
 pub const DEMO_IMAGE: &str = "docker.io/library/busybox:1.35";
+
+/// A container image every node has, for a demo's network policies: kube-router with its firewall tools.
+pub const KUBE_ROUTER_IMAGE: &str = "docker.io/cloudnativelabs/kube-router:v2.1.0";

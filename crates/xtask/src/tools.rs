@@ -37,7 +37,7 @@ fn named(names: &[String]) -> Result<Vec<Tool>> {
     if names.is_empty() {
         return Ok(Tool::ALL.to_vec());
     }
-    let steps = || Tool::CSI.into_iter().chain(Tool::MONITORING).chain([Tool::KubeRouter, Tool::CsiSanity]);
+    let steps = || Tool::CSI.into_iter().chain(Tool::MONITORING).chain([Tool::CsiSanity]);
     let all = || Tool::ALL.into_iter().chain(Tool::PVE_CLIENTS).chain(steps());
     names
         .iter()

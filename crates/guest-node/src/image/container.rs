@@ -1,7 +1,7 @@
 //! Which container images a node brings along, and what goes into each.
 //!
 //! Promises: exactly the names of `kubeadm config images list`, so that no cluster has to know that its images came
-//! without a registry; and [`DEMO_IMAGE`] for pods of a demo. Assumes statically linked Go programs; what is not
+//! without a registry; [`DEMO_IMAGE`] for pods of a demo, and [`KUBE_ROUTER_IMAGE`] for its network policies. Assumes statically linked Go programs; what is not
 //! (iptables, nft, busybox) comes with the libraries that `ldd` names.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::ToolPaths;
 use super::oci::{Entry, Recipe};
-use crate::{DEMO_IMAGE, tool};
+use crate::{DEMO_IMAGE, KUBE_ROUTER_IMAGE, tool};
 
 /// A network namespace cannot set the machine's limit of connections, and kube-proxy ends when it cannot.
 const KUBE_PROXY_FRONT: &str = include_str!("kube-proxy.sh");
@@ -26,10 +26,10 @@ pub(super) fn list(kubeadm: &Path) -> Result<Vec<String>> {
     Ok(said.lines().map(str::trim).filter(|line| line.contains('/')).map(str::to_owned).collect())
 }
 
-/// Recipes for all of `list`, and for the demo's image.
+/// Recipes for all of `list`, and for the demo's images.
 pub(super) fn recipes(list: &[String], tools: &ToolPaths, root: &Path) -> Result<Vec<Recipe>> {
     let mut recipes = vec![];
-    for name in list.iter().map(String::as_str).chain([DEMO_IMAGE]) {
+    for name in list.iter().map(String::as_str).chain([DEMO_IMAGE, KUBE_ROUTER_IMAGE]) {
         let short = name.rsplit('/').next().and_then(|last| last.split(':').next()).unwrap_or_default();
         let recipe = match short {
             "kube-apiserver" => program(name, "usr/local/bin/kube-apiserver", &tools.kube_apiserver),
@@ -40,6 +40,7 @@ pub(super) fn recipes(list: &[String], tools: &ToolPaths, root: &Path) -> Result
             "etcd" => program(name, "usr/local/bin/etcd", &tools.etcd),
             "coredns" => program(name, "coredns", &tools.coredns),
             "kube-proxy" => kube_proxy(name, &tools.kube_proxy, root)?,
+            "kube-router" => kube_router(name, &tools.kube_router, root)?,
             // A pause that ends at once would take its pod with it: busybox sleeps.
             "pause" => busybox(name, root, &["/bin/sleep", "2147483647"])?,
             "busybox" => busybox(name, root, &[])?,
@@ -72,13 +73,33 @@ fn program(name: &str, at: &str, from: &Path) -> Recipe {
 
 fn kube_proxy(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
     let mut entries = base();
-    entries.extend(merged_usr());
     entries.push(Entry::File("usr/local/bin/kube-proxy.real".to_owned(), from.to_owned()));
     entries.push(Entry::Text("usr/local/bin/kube-proxy".to_owned(), KUBE_PROXY_FRONT.to_owned(), 0o755));
+    entries.extend(firewall(root, &[])?);
+    let entrypoint = vec!["/usr/local/bin/kube-proxy".to_owned()];
+    Ok(Recipe { name: name.to_owned(), entries, entrypoint, command: vec![] })
+}
+
+fn kube_router(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
+    let mut entries = base();
+    entries.push(Entry::File("usr/local/bin/kube-router".to_owned(), from.to_owned()));
+    entries.extend(firewall(root, &["usr/sbin/ipset", "usr/bin/ip"])?);
+    let entrypoint = vec!["/usr/local/bin/kube-router".to_owned()];
+    Ok(Recipe { name: name.to_owned(), entries, entrypoint, command: vec![] })
+}
+
+/// The userland of a packet filter, with these programs beside it.
+fn firewall(root: &Path, more: &[&str]) -> Result<Vec<Entry>> {
+    let mut entries = merged_usr();
     let shell = find(root, "usr/bin/busybox")?;
     entries.push(Entry::File("usr/bin/busybox".to_owned(), shell.clone()));
     entries.extend(["sh", "sed"].map(|name| Entry::Link(format!("usr/bin/{name}"), "busybox".to_owned())));
     let mut programs = vec![shell];
+    for at in more {
+        let file = find(root, at)?;
+        entries.push(Entry::File((*at).to_owned(), file.clone()));
+        programs.push(file);
+    }
     for (at, links) in [
         (
             "usr/sbin/xtables-nft-multi",
@@ -107,12 +128,7 @@ fn kube_proxy(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
         break;
     }
     entries.extend(libraries(root, &programs)?);
-    Ok(Recipe {
-        name: name.to_owned(),
-        entries,
-        entrypoint: vec!["/usr/local/bin/kube-proxy".to_owned()],
-        command: vec![],
-    })
+    Ok(entries)
 }
 
 fn busybox(name: &str, root: &Path, entrypoint: &[&str]) -> Result<Recipe> {

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 /// Changed whenever what [`ensure`] lays down changes.
-const RECIPE: &str = "10";
+const RECIPE: &str = "11";
 
 /// Where the Kubernetes tools lie that go into the image.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct ToolPaths {
     pub kube_proxy: PathBuf,
     /// `CoreDNS`, as a container image.
     pub coredns: PathBuf,
+    /// kube-router, as a container image with its firewall tools.
+    pub kube_router: PathBuf,
     /// The directory of CNI plugins.
     pub cni: PathBuf,
 }
@@ -56,11 +58,12 @@ impl ToolPaths {
             etcd: dir.join("etcd"),
             kube_proxy: dir.join("kube-proxy"),
             coredns: dir.join("coredns"),
+            kube_router: dir.join("kube-router"),
             cni: dir.join("cni"),
         }
     }
 
-    fn all(&self) -> [&Path; 10] {
+    fn all(&self) -> [&Path; 11] {
         let Self {
             kubelet,
             kubeadm,
@@ -71,6 +74,7 @@ impl ToolPaths {
             etcd,
             kube_proxy,
             coredns,
+            kube_router,
             cni,
         } = self;
         [
@@ -83,6 +87,7 @@ impl ToolPaths {
             etcd,
             kube_proxy,
             coredns,
+            kube_router,
             cni,
         ]
     }

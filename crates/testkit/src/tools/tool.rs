@@ -49,7 +49,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every one of Kubernetes: what the demo needs.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::Kubectl,
@@ -67,6 +67,7 @@ impl Tool {
         Self::CniHostLocal,
         Self::CniPortmap,
         Self::Coredns,
+        Self::KubeRouter,
     ];
 
     /// What a control plane needs.

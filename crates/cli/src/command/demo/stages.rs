@@ -13,6 +13,7 @@ use super::set::{Set, TOKEN};
 use super::workload::Workload;
 
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
+const KUBE_ROUTER: &str = include_str!("kube-router.yaml");
 const CLUSTER: &str = "quickstart";
 const WORKERS: &str = "quickstart-workers";
 
@@ -67,10 +68,10 @@ impl<'a> Story<'a> {
         workload.pods(guest_node::DEMO_IMAGE, &mut |text| stages.note(text)).await
     }
 
-    /// Two workers, three, one.
+    /// Two workers, three, two.
     pub(super) async fn scale(&mut self, workload: &Workload) -> Result<()> {
-        self.stages.begin("scaling the workers: 2 → 3 → 1");
-        for count in [3, 1] {
+        self.stages.begin("scaling the workers: 2 → 3 → 2");
+        for count in [3, 2] {
             let replicas = format!("--replicas={count}");
             self.set.plane.kubectl(&["scale", "machinedeployment", WORKERS, &replicas]).await?;
             self.until(Duration::from_mins(3), |machines| {
@@ -98,23 +99,37 @@ impl<'a> Story<'a> {
         ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
         self.stages.note(&format!("VM {vmid} of {} is gone", victim.name));
         self.until(Duration::from_mins(3), |machines| {
-            running(machines) == (1, 1)
-                && machines.len() == 2
+            running(machines) == (1, 2)
+                && machines.len() == 3
                 && machines.iter().all(|machine| machine.name != victim.name)
         })
         .await?;
-        workload.nodes(2, Duration::from_mins(2)).await?;
+        workload.nodes(3, Duration::from_mins(2)).await?;
         self.stages.note("the MachineHealthCheck had it replaced");
         Ok(())
     }
 
-    /// Steps 1 to 3 of the verification, on the living cluster.
+    /// An engine that enforces network policies on every Node.
+    pub(super) async fn policy_engine(&mut self, workload: &Workload) -> Result<()> {
+        self.stages.begin("a network policy engine on every Node: kube-router");
+        let file = self.set.dir.join("kube-router.yaml");
+        std::fs::write(&file, KUBE_ROUTER).context("write the policy engine's manifest")?;
+        workload.kubectl(&["apply", "--filename", &file.display().to_string()]).await?;
+        workload
+            .kubectl(&["--namespace=kube-system", "rollout", "status", "daemonset/kube-router", "--timeout=90s"])
+            .await?;
+        self.stages.note("its pods are Ready");
+        Ok(())
+    }
+
+    /// The verification on the living cluster, with pods that prove the network policies.
     pub(super) async fn verify(&mut self) -> Result<u8> {
-        self.stages.begin("oxmox verify: steps 1 to 3 on the living cluster");
+        self.stages.begin("oxmox verify: steps 1 to 3, and 6 by packets, on the living cluster");
         let reports = self.set.dir.join("reports");
         let output = tokio::process::Command::new(std::env::current_exe()?)
             .args(["--log", "warn", "verify", "--cluster", CLUSTER, "--report"])
             .arg(&reports)
+            .args(["--probe", "--probe-image", guest_node::DEMO_IMAGE])
             .env("KUBECONFIG", self.set.plane.admin_kubeconfig())
             .env("PROXMOX_URL", &self.set.sim.url)
             .env("PROXMOX_TOKEN", TOKEN)

@@ -14,7 +14,7 @@ use super::{Run, proxmox};
 
 /// Tells it, and says how it ended.
 pub(super) async fn tell(run: Run, image: PathBuf) -> Result<ExitCode> {
-    let mut stages = Stages::new(if run.keep { 9 } else { 10 });
+    let mut stages = Stages::new(if run.keep { 10 } else { 11 });
     let mut set = Set::start(&run.dir, &image, &mut stages).await?;
     let told = tokio::select! {
         told = all(&run, &mut set, &mut stages) => told,
@@ -47,6 +47,7 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
     story.pods(&workload).await?;
     story.scale(&workload).await?;
     story.repair(&workload).await?;
+    story.policy_engine(&workload).await?;
     let verdict = story.verify().await?;
     if run.keep {
         return Ok(verdict);
