@@ -52,6 +52,7 @@ pub(super) async fn remove(State(shared): Door, Path(id): Path<u64>) -> Response
 
 /// How long a wait may take, and for how many strikes.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Wait {
     #[serde(default = "minute")]
     seconds: u64,

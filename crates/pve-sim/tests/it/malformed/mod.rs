@@ -50,7 +50,8 @@ fn end() -> Instant {
 /// Everything until the connection closes; it has to.
 async fn rest<S: tokio::io::AsyncRead + Unpin>(stream: &mut S, what: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut out)).await;
+    // Longer than the door waits for a rule to strike, where nobody says how long.
+    let read = tokio::time::timeout(Duration::from_secs(90), stream.read_to_end(&mut out)).await;
     // A connection that is closed without TLS's good-bye is closed all the same.
     assert!(read.is_ok(), "no end of the answer to {:?}", String::from_utf8_lossy(what));
     out
