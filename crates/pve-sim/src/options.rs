@@ -123,6 +123,14 @@ impl Options {
         }
         if let Some(dir) = &self.backing {
             std::fs::create_dir_all(dir).with_context(|| format!("--backing: make `{}`", dir.display()))?;
+            let mut files = std::fs::read_dir(dir).with_context(|| format!("--backing: read `{}`", dir.display()))?;
+            // A new disk of the same name would hold what somebody else's did.
+            ensure!(
+                self.state.is_some() || files.next().is_none(),
+                "--backing: `{}` holds what an earlier simulator left; give an empty directory, or the world that goes \
+                 with it (--load)",
+                dir.display()
+            );
         }
         Ok(())
     }
@@ -145,6 +153,12 @@ mod test {
         refused(Options { tick: 0.0, ..Options::default() });
         refused(Options { names: words(""), ..Options::default() });
         refused(Options { backing: Some("/proc/none".into()), ..Options::default() });
+        let used = tempfile::tempdir().unwrap();
+        let options = Options { backing: Some(used.path().to_owned()), ..Options::default() };
+        options.check().unwrap();
+        std::fs::write(used.path().join("disk"), "another world's").unwrap();
+        let says = refused(options);
+        assert!(says.contains("--load"), "{says}");
         for kind in stock::kinds() {
             Options { storages: words(kind), ..Options::default() }.check().unwrap();
         }

@@ -154,9 +154,55 @@ fn key(tools: &ToolPaths) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(RECIPE);
     for tool in tools.all() {
-        let meta = fs::metadata(tool).with_context(|| format!("tool `{}`", tool.display()))?;
-        let modified = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        hash.update(format!("{}:{}:{}\n", tool.display(), meta.len(), modified.as_nanos()));
+        for file in files(tool)? {
+            let meta = fs::metadata(&file).with_context(|| format!("tool `{}`", file.display()))?;
+            let modified = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            hash.update(format!("{}:{}:{}\n", file.display(), meta.len(), modified.as_nanos()));
+        }
     }
     Ok(hex::encode(&hash.finalize()[..6]))
+}
+
+/// The tool itself, or what is in a directory of tools: the directory's own time changes whenever its links are laid anew.
+fn files(tool: &Path) -> Result<Vec<PathBuf>> {
+    if !tool.is_dir() {
+        return Ok(vec![tool.to_owned()]);
+    }
+    let entries = fs::read_dir(tool).with_context(|| format!("tools in `{}`", tool.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod test {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_that_are_laid_anew_make_no_new_image_and_another_tool_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, links) = (dir.path().join("kept"), dir.path().join("links"));
+        fs::create_dir_all(kept.join("cni")).unwrap();
+        fs::create_dir_all(links.join("cni")).unwrap();
+        let tools = ToolPaths::in_directory(&links);
+        let names: Vec<PathBuf> =
+            tools.all().iter().map(|tool| tool.strip_prefix(&links).unwrap().to_owned()).collect();
+        let names: Vec<PathBuf> =
+            names.into_iter().map(|name| if name.ends_with("cni") { name.join("bridge") } else { name }).collect();
+        let lay = || {
+            for name in &names {
+                let _old = fs::remove_file(links.join(name));
+                symlink(kept.join(name), links.join(name)).unwrap();
+            }
+        };
+        names.iter().for_each(|name| fs::write(kept.join(name), "tool").unwrap());
+        lay();
+        let first = key(&tools).unwrap();
+        lay();
+        assert_eq!(key(&tools).unwrap(), first);
+        fs::write(kept.join("cni/bridge"), "another tool").unwrap();
+        assert_ne!(key(&tools).unwrap(), first);
+    }
 }
