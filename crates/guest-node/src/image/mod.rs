@@ -197,7 +197,9 @@ mod test {
                 symlink(kept.join(name), links.join(name)).unwrap();
             }
         };
-        names.iter().for_each(|name| fs::write(kept.join(name), "tool").unwrap());
+        for name in &names {
+            fs::write(kept.join(name), "tool").unwrap();
+        }
         lay();
         let first = key(&tools).unwrap();
         lay();
