@@ -1,11 +1,12 @@
 //! The command line.
 
+use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use kube::config::Kubeconfig;
+use kube::config::{InferConfigError, Kubeconfig, KubeconfigError};
 
 use crate::command;
 
@@ -71,12 +72,35 @@ pub(crate) struct Kubernetes {
 /// One or several files, as `$KUBECONFIG` may name them; what comes first counts.
 fn merged(files: &OsStr) -> anyhow::Result<Kubeconfig> {
     let read = |file: PathBuf| {
-        Kubeconfig::read_from(&file).with_context(|| format!("--kubeconfig: read `{}`", file.display()))
+        Kubeconfig::read_from(&file).map_err(told).with_context(|| format!("--kubeconfig: read `{}`", file.display()))
     };
     let files = std::env::split_paths(files).filter(|file| !file.as_os_str().is_empty());
     files.map(read).try_fold(Kubeconfig::default(), |before, next| {
         before.merge(next?).context("--kubeconfig: put the files together")
     })
+}
+
+/// A kubeconfig holds keys, and a parser's error quotes what it could not read: only the place is told.
+fn told(why: KubeconfigError) -> anyhow::Error {
+    match why {
+        KubeconfigError::Parse(why) => place(&why),
+        other => other.into(),
+    }
+}
+
+fn place(why: &serde_saphyr::Error) -> anyhow::Error {
+    match why.location() {
+        Some(at) => anyhow::anyhow!("it is no kubeconfig: look at line {}, column {}", at.line(), at.column()),
+        None => anyhow::anyhow!("it is no kubeconfig"),
+    }
+}
+
+/// The same where nobody named a file.
+fn inferred(why: InferConfigError) -> anyhow::Error {
+    match why.source().and_then(|cause| cause.downcast_ref()) {
+        Some(KubeconfigError::Parse(why)) => place(why).context("read ~/.kube/config"),
+        _ => why.into(),
+    }
 }
 
 impl Kubernetes {
@@ -92,6 +116,7 @@ impl Kubernetes {
             }
             None => kube::Config::infer()
                 .await
+                .map_err(inferred)
                 .context("find a Kubernetes: no --kubeconfig, no ~/.kube/config, and not running in a pod")?,
         };
         kube::Client::try_from(config).context("make a Kubernetes client")
@@ -107,6 +132,14 @@ mod test {
     #[test]
     fn every_command_line_can_be_read() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_kubeconfig_that_does_not_read_is_not_quoted() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "apiVersion: v1\nusers: s3cr3t-t0ken\n").unwrap();
+        let why = format!("{:#}", merged(file.path().as_os_str()).unwrap_err());
+        assert!(why.contains("line 2") && !why.contains("s3cr3t"), "{why}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::Seen;
 
 pub(super) const TENANT: &str = "team-a";
 pub(super) const HOLDER: u32 = 9100;
+/// What Proxmox VE says when QEMU does not take a disk.
+pub(super) const HOTPLUG: &str = "hotplug problem";
 /// Workers; the last is stopped.
 pub(super) const WORKERS: [u32; 3] = [201, 202, 203];
 
@@ -229,6 +231,21 @@ impl World {
         }
     }
 
+    /// Every guest is stopped and started: what waited is done, and QEMU has what the configuration has.
+    pub(super) fn restart_guests(&mut self) {
+        self.memory.clear();
+        for vm in self.vms.values_mut() {
+            for key in std::mem::take(&mut vm.leaving) {
+                vm.now.remove(&key);
+            }
+            for (key, text) in std::mem::take(&mut vm.coming) {
+                vm.now.insert(key, format!("{text},size=1G"));
+            }
+            vm.spoiled.clear();
+            vm.blocks = if vm.running { vm.now.keys().cloned().collect() } else { BTreeSet::new() };
+        }
+    }
+
     fn write(&mut self, n: u32, digest: &str) -> Result<&mut Vm, String> {
         let vm = self.vms.get_mut(&n).ok_or("no such VM")?;
         if vm.changes.to_string() != *digest {
@@ -249,7 +266,7 @@ impl World {
         let taken = vm.now.contains_key(&key) || vm.blocks.contains(&key);
         if vm.running && (plug == Plug::Waits || vm.spoiled.contains(&key) || taken) {
             vm.coming.insert(key, disk.to_string());
-            return Err("hotplug problem".to_owned());
+            return Err(HOTPLUG.to_owned());
         }
         vm.now.insert(key.clone(), format!("{disk},size=1G"));
         if vm.running {

@@ -108,10 +108,15 @@ fn carry_out(world: &mut World, request: &Request, flaw: Flaw) -> bool {
                 return false;
             }
             Fate::Whole => {
-                let ok = world.act(&step).is_ok();
-                freed |= ok && matches!(step, Step::Free { .. });
-                if let (false, Step::Attach { vm, slot, .. }) = (ok, &step) {
-                    world.memory.entry(vm.vm.get()).or_default().insert(*slot);
+                let outcome = world.act(&step);
+                freed |= outcome.is_ok() && matches!(step, Step::Free { .. });
+                match (outcome.as_ref().map_err(String::as_str), &step) {
+                    (Err(HOTPLUG), Step::Attach { vm, slot, .. }) => {
+                        world.memory.entry(vm.vm.get()).or_default().insert(*slot);
+                    }
+                    // Whatever else is wrong is told, and is not the slot's fault.
+                    (Err(_), Step::Attach { .. }) => return false,
+                    _ => {}
                 }
             }
         }
@@ -187,12 +192,14 @@ fn lives(requests: &[Request], flaw: Flaw) -> Result<(), String> {
     Ok(())
 }
 
-/// Every interruption is got over: with guests that take disks and nobody dying, one request more does it.
+/// Every interruption is got over: with guests that take disks and nobody dying, one request more does it. Slots that QEMU
+/// has spoiled come back with a restart of the guest.
 fn settles(requests: &[Request]) -> Result<(), String> {
     let mut world = world();
     for request in requests {
         carry_out(&mut world, request, Flaw::None);
     }
+    world.restart_guests();
     let calm = |what, volume| Request { what, volume, fates: Vec::new(), plug: Plug::Works };
     for (index, text) in OURS.iter().enumerate() {
         for n in WORKERS {
