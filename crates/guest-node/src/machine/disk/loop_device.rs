@@ -50,7 +50,7 @@ impl LoopDevice {
         tool::run(Command::new("losetup").arg("--set-capacity").arg(&self.path)).map(|_| ())
     }
 
-    /// Whether a mount in any namespace, an open file or another loop device uses it beside us.
+    /// Whether a mount in any namespace or an open file uses it beside us. Loop devices over it are found by [`on_node`].
     pub fn is_used_by_others(&self) -> Result<bool> {
         let number = format!("7:{}", self.minor);
         for entry in fs::read_dir("/proc").context("processes")? {
@@ -61,7 +61,7 @@ impl LoopDevice {
                 return Ok(true);
             }
         }
-        Ok(list()?.iter().any(|other| other.is_over_device(&self.path)))
+        Ok(false)
     }
 }
 
@@ -86,18 +86,10 @@ fn opens(process: &Path, minor: u32) -> bool {
 #[derive(Debug, Deserialize)]
 struct Listed {
     name: String,
-    #[serde(rename = "back-file", default)]
-    file: Option<String>,
     #[serde(rename = "back-maj:min", default)]
     on: Option<String>,
     #[serde(rename = "back-ino", default)]
     inode: u64,
-}
-
-impl Listed {
-    fn is_over_device(&self, device: &Path) -> bool {
-        self.file.as_deref() == device.to_str()
-    }
 }
 
 fn list() -> Result<Vec<Listed>> {
@@ -105,7 +97,7 @@ fn list() -> Result<Vec<Listed>> {
     struct List {
         loopdevices: Vec<Listed>,
     }
-    let columns = "NAME,BACK-FILE,BACK-MAJ:MIN,BACK-INO";
+    let columns = "NAME,BACK-MAJ:MIN,BACK-INO";
     let text = tool::run(Command::new("losetup").args(["--list", "--json", "--output", columns]))?;
     if text.trim().is_empty() {
         return Ok(vec![]);

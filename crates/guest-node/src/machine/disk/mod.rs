@@ -90,10 +90,14 @@ impl Disks {
     /// stays for as long, which keeps its file from other guests.
     pub fn unplug(&mut self, key: &str, root: Option<&Path>) -> Result<()> {
         let Some(plugged) = self.plugged.remove(key) else { return Ok(()) };
+        let mut used = plugged.device.is_used_by_others()?;
         if let Some(root) = root {
+            // The kubelet lays a loop device of its own over the disk of a block volume.
+            let node = loop_device::node(&root.join("dev").join(&plugged.face.name))?;
+            used |= !loop_device::on_node(&node)?.is_empty();
             face::hide(root, &plugged.face)?;
         }
-        if plugged.device.is_used_by_others()? {
+        if used {
             let file = plugged.file.display();
             warn!(key, "`{file}` was pulled while it was mounted or open");
             let mut notes = fs::OpenOptions::new().create(true).append(true).open(self.home.join(PULLED))?;

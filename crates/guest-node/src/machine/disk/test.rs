@@ -112,3 +112,19 @@ fn a_disk_pulled_while_it_is_open_is_noted_and_given_to_nobody_else_until_it_is_
     is_free(&file);
     assert!(other.plug("scsi1", &file).unwrap());
 }
+
+#[test]
+fn a_disk_under_a_loop_device_of_the_guests_own_is_in_use() {
+    let Some(mut guest) = guest("a_disk_under_a_loop_device_of_the_guests_own_is_in_use") else { return };
+    let file = guest.file("volume", 1 << 20);
+    guest.plug("scsi1", &file).unwrap();
+    let node = guest.root().join("dev/sda");
+    let laid = Command::new("losetup").args(["--find", "--show"]).arg(&node).output().unwrap();
+    assert!(laid.status.success(), "{}", String::from_utf8_lossy(&laid.stderr));
+    guest.unplug("scsi1");
+    let notes = fs::read_to_string(guest.dir.path().join("home").join(PULLED)).unwrap_or_default();
+    // What the leash does at the guest's end.
+    sweep(&guest.dir.path().join("home")).unwrap();
+    assert_eq!(notes, format!("scsi1 {}\n", file.display()));
+    is_free(&file);
+}
