@@ -32,6 +32,9 @@ run)
 	if [ -n "${KEEP:-}" ] && [ "$KEEP" != 0 ]; then
 		as_root demo --keep
 	fi
+	if [ -n "${STEP:-}" ]; then
+		as_root demo --step "$STEP"
+	fi
 	as_root demo
 	;;
 clean)

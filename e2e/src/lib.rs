@@ -18,7 +18,7 @@ mod world;
 pub use binary::binary;
 pub use nodes::{Kubelet, READY};
 pub use play::{CLUSTER, MachineWish};
-pub use root::Root;
+pub use root::root;
 pub use simulator::{Rule, Simulator, TOKEN};
 pub use stage::{Leader, Pace, Stage, StageOptions, say};
 pub use world::World;

@@ -9,6 +9,7 @@
 //! What it assumes: Linux, and for the leash root and util-linux. It is a development tool: nothing shipped links it,
 //! but `oxmox demo` behind its feature.
 
+mod administrator;
 mod cache;
 pub mod capi;
 mod control_plane;
@@ -19,9 +20,11 @@ mod python;
 pub mod requirements;
 mod tools;
 
+pub use administrator::Administrator;
 pub use cache::cache_dir;
 pub use control_plane::{
     Authority, Certificate, ControlPlane, Controllers, Identity, Options, Ports, free_port, service_account_kubeconfig,
+    token_kubeconfig,
 };
 pub use eventually::{NotYet, TimedOut, eventually, eventually_blocking};
 pub use process::{Process, ProcessSpec};

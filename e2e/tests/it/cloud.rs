@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use e2e::{Kubelet, READY, Root, Stage, StageOptions};
+use e2e::{Kubelet, READY, Stage, StageOptions, root};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use pve_sim::Options as SimOptions;
 use serde_json::json;
-use testkit::{NotYet, Process, eventually};
+use testkit::{Administrator, NotYet, Process, eventually};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const USER: &str = "ccm@pve";
@@ -17,7 +17,7 @@ const PRIVILEGES: &str = "VM.Audit,Sys.Audit,VM.GuestAgent.Audit";
 
 struct Set {
     stage: Stage,
-    root: Root,
+    root: Administrator,
     ccm: Process,
 }
 
@@ -25,7 +25,7 @@ async fn set(name: &str, args: &[&str]) -> Option<Set> {
     let options = StageOptions { sim: SimOptions { vms: 4, ..SimOptions::default() }, ..StageOptions::default() };
     let mut stage = Stage::set(name, options).await.unwrap()?;
     stage.kill_manager().await.unwrap();
-    let root = Root::of(&stage.sim).await.unwrap();
+    let root = root(&stage.sim).await.unwrap();
     let secret = root.token(USER, "oxmox", PRIVILEGES, &["/"]).await.unwrap();
     let args: Vec<&str> = ["--poll=0.3", "--region=dc1"].iter().chain(args).copied().collect();
     let ccm = stage.role("ccm", &args, ("ccm@pve!oxmox", &secret)).await.unwrap();

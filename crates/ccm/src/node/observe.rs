@@ -1,5 +1,6 @@
 //! Looks up one fact. Only reads.
 
+use ipnet::IpNet;
 use plan::Seen;
 use plan::node::{Answers, Interface, Look, Number, Power};
 use pve::Refusal;
@@ -74,5 +75,6 @@ fn power(state: &pve::GuestState) -> Power {
 }
 
 fn interface(of: pve::AgentInterface) -> Interface {
-    Interface { name: of.name, addresses: of.addresses.iter().map(|address| address.address).collect() }
+    let net = |address: &pve::AgentAddress| IpNet::new(address.address, address.prefix).ok();
+    Interface { name: of.name, addresses: of.addresses.iter().filter_map(net).collect() }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// read. Without it: features.provider of the cloud config; without one: capmox.
     #[arg(long, value_enum, value_name = "FORM")]
     provider: Option<Provider>,
+    /// Where addresses of Nodes come from: `default`, --node-ip of the kubelet alone; `auto`, from the guest agent as
+    /// well (needs VM.GuestAgent.Audit). Without it: features.network.mode of the cloud config; without one: auto.
+    #[arg(long, value_enum, value_name = "MODE")]
+    network_mode: Option<Mode>,
     /// Nodes that are worked on at the same time.
     #[arg(long, default_value_t = 16, value_name = "N")]
     concurrency: u16,
@@ -63,7 +67,10 @@ impl Args {
             .ok()
             .filter(|wait| !wait.is_zero())
             .with_context(|| format!("--poll: `{}` is no number of seconds above 0", self.poll))?;
-        let (features, clusters) = self.clusters()?;
+        let (mut features, clusters) = self.clusters()?;
+        if let Some(mode) = self.network_mode {
+            features.network.mode = mode;
+        }
         Ok(Settings {
             clusters,
             nodes: nodes(&features, self.provider)?,
@@ -89,7 +96,8 @@ impl Args {
             "no Proxmox VE is named: give --cloud-config, or --proxmox-url with --proxmox-token and --proxmox-secret",
         )?;
         let client = credentials.config().map_err(|why| anyhow::anyhow!("--proxmox-{why}"))?;
-        let features = Features { provider: Provider::Capmox, ..Features::default() };
+        let mut features = Features { provider: Provider::Capmox, ..Features::default() };
+        features.network.mode = Mode::Auto;
         Ok((features, vec![Cluster { region: self.region.clone(), client }]))
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct Network {
 }
 
 /// From whom addresses come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// From the kubelet.

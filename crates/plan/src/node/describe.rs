@@ -93,12 +93,8 @@ fn addresses(
         let key = (region.name.clone(), vm.vmid);
         match answers.agents.get(&key) {
             Some(Seen::Known(interfaces)) => {
-                for ip in
-                    interfaces.iter().filter(|i| is_real(&i.name)).flat_map(|i: &Interface| i.addresses.iter().copied())
-                {
-                    if reachable(ip) {
-                        put(ip, settings.network.kind(ip));
-                    }
+                for ip in interfaces.iter().filter(|i| is_real(&i.name)).flat_map(own) {
+                    put(ip, settings.network.kind(ip));
                 }
             }
             None | Some(Seen::Unasked) if first || !has_ip => {
@@ -125,9 +121,33 @@ fn addresses(
         .collect())
 }
 
-/// Whether an interface leads out of the guest.
+/// Whether an interface leads out of the guest: not those that container networks and kube-proxy make.
 fn is_real(name: &str) -> bool {
-    !matches!(name, "lo" | "cilium_net" | "cilium_host") && !name.starts_with("dummy")
+    const INNER: [&str; 12] = [
+        "cali",
+        "cilium_",
+        "cni",
+        "docker",
+        "dummy",
+        "flannel",
+        "kube-",
+        "lxc",
+        "nodelocaldns",
+        "ovn0",
+        "veth",
+        "vxlan",
+    ];
+    name != "lo" && !INNER.iter().any(|inner| name.starts_with(inner))
+}
+
+/// The addresses at which others reach the interface, without those of a single host beside one with a network: these
+/// are virtual ones, such as the API server's, which move between machines.
+fn own(interface: &Interface) -> impl Iterator<Item = IpAddr> {
+    let single = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
+    let all: Vec<&IpNet> = interface.addresses.iter().filter(|net| reachable(net.addr())).collect();
+    let beside = |net: &IpNet| all.iter().any(|other| !single(other) && other.addr().is_ipv4() == net.addr().is_ipv4());
+    let own: Vec<IpAddr> = all.iter().filter(|net| !(single(net) && beside(net))).map(|net| net.addr()).collect();
+    own.into_iter()
 }
 
 /// Whether others may reach the address.

@@ -1,9 +1,9 @@
 //! What is known of a Node, and of the VMs that may be it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use pve_types::{NodeName, SmbiosUuid, Vmid};
 
 use super::ProviderId;
@@ -211,8 +211,8 @@ pub enum Number {
 pub struct Interface {
     /// `eth0`, `lo`, …
     pub name: String,
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
+    /// Its addresses with the lengths of their prefixes.
+    pub addresses: Vec<IpNet>,
 }
 
 /// Answers to the looks of this pass.

@@ -23,7 +23,7 @@ pub use self::authority::{Authority, Certificate, Identity};
 use self::kubeconfig::{Credential, kubeconfig};
 pub use self::options::{Controllers, Options, Ports, free_port};
 pub(crate) use self::ready::{client, look};
-pub use self::token::service_account_kubeconfig;
+pub use self::token::{service_account_kubeconfig, token_kubeconfig};
 use crate::process::{Process, ProcessSpec};
 use crate::tools::{Tool, Tools};
 

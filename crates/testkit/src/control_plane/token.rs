@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 
 use super::kubeconfig::{Credential, kubeconfig};
 use super::{ControlPlane, write_secret};
@@ -17,4 +18,33 @@ pub async fn service_account_kubeconfig(plane: &ControlPlane, namespace: &str, n
     let text = kubeconfig(&plane.url(), plane.authority().certificate(), name, &Credential::Token(token.trim()));
     write_secret(&path, &text)?;
     Ok(path)
+}
+
+/// The text of a kubeconfig for the same cluster as `kubeconfig` (its text, with one cluster) names, with a bearer token.
+pub fn token_kubeconfig(kubeconfig: &str, user: &str, token: &str) -> Result<String> {
+    let mut config: Value = serde_saphyr::from_str(kubeconfig).context("read the kubeconfig")?;
+    let cluster = config["clusters"][0]["name"].take();
+    ensure!(cluster.is_string(), "the kubeconfig names no cluster");
+    config["clusters"][0]["name"] = cluster.clone();
+    config["users"] = json!([{ "name": user, "user": { "token": token } }]);
+    config["contexts"] = json!([{ "name": user, "context": { "cluster": cluster, "user": user } }]);
+    config["current-context"] = json!(user);
+    Ok(format!("{config:#}\n"))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn an_accounts_kubeconfig_names_the_same_cluster_and_nobody_elses_credentials() {
+        let admin = "clusters: [{name: c, cluster: {server: 'https://a:6443', certificate-authority-data: QQ==}}]\n\
+                     users: [{name: admin, user: {client-key-data: SECRET}}]\ncontexts: []\n";
+        let text = token_kubeconfig(admin, "oxmox-ccm", "T").unwrap();
+        assert!(!text.contains("SECRET") && text.contains("https://a:6443"), "{text}");
+        let config: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(config["users"][0]["user"]["token"], "T");
+        assert_eq!(config["contexts"][0]["context"]["cluster"], "c");
+        assert!(token_kubeconfig("{}", "a", "T").is_err());
+    }
 }

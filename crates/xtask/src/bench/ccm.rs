@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use e2e::{Kubelet, Root, Stage, StageOptions};
+use e2e::{Kubelet, Stage, StageOptions, root};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -73,7 +73,7 @@ async fn measure(args: &Args) -> Result<Vec<Figure>> {
         anyhow::bail!("the stage cannot be set\nhint: cargo xtask tools");
     };
     stage.kill_manager().await?;
-    let root = Root::of(&stage.sim).await?;
+    let root = root(&stage.sim).await?;
     let secret = root.token("ccm@pve", "oxmox", "VM.Audit,Sys.Audit", &["/"]).await?;
     let kubelets = Kubelet::all(&stage.sim, args.nodes as usize).await?;
     let many = f64::from(args.nodes);

@@ -152,7 +152,7 @@ async fn median(url: &str) -> Result<f64> {
 
 /// What Proxmox VE takes for the slowest of a scrape's calls.
 async fn own_time(sim: &Simulator) -> Result<f64> {
-    let root = e2e::Root::of(sim).await?;
+    let root = e2e::root(sim).await?;
     let mut all = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         let began = Instant::now();

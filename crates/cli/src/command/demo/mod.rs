@@ -8,7 +8,9 @@
 //!   story                  simulator, guests, management cluster, quickstart, scaling, repair, verify, clean end
 //! ```
 
+mod cloud;
 mod outside;
+mod plot;
 mod prepare;
 mod proxmox;
 mod say;
@@ -30,6 +32,7 @@ use testkit::leash::{self, Scope};
 #[command(after_help = "Examples:\n  \
     oxmox demo               the whole story, to its clean end\n  \
     oxmox demo --keep        stop before the end and leave everything running\n  \
+    oxmox demo --step 3      up to step 3 (VM management), and leave everything running\n  \
     oxmox demo shell         a shell in there, with kubectl and KUBECONFIG set\n  \
     oxmox demo clean         end what is left running, remove what it left")]
 pub(crate) struct Args {
@@ -44,12 +47,21 @@ struct Run {
     /// Stop before the cluster is deleted; leave everything running.
     #[arg(long)]
     keep: bool,
+    /// Go up to this step, verify the steps so far, and leave everything running: 1 Proxmox API, 2 network and storage,
+    /// 3 VM management, 4 workers, 5 volumes, 6 network policies, 7 monitoring, 8 end to end.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    step: Option<u8>,
     /// Where logs, reports and the nodes' files go.
     #[arg(long, default_value = "target/demo", value_name = "DIRECTORY")]
     dir: PathBuf,
 }
 
 impl Run {
+    /// Whether everything stays alive when the story rests.
+    fn stays(&self) -> bool {
+        self.keep || self.step.is_some()
+    }
+
     /// What its leash is called: a demo in another directory is another demo. The directory need not be there.
     fn leash(&self) -> Result<String> {
         let dir = path::absolute(&self.dir).with_context(|| format!("find `{}`", self.dir.display()))?;
@@ -127,7 +139,7 @@ mod test {
 
     #[test]
     fn a_demos_leash_is_named_after_its_directory_there_or_not_however_it_is_written() {
-        let name = |dir: PathBuf| Run { keep: false, dir }.leash().unwrap();
+        let name = |dir: PathBuf| Run { keep: false, step: None, dir }.leash().unwrap();
         let here = std::env::current_dir().unwrap();
         let plain = name(here.join("src"));
         assert_eq!(name("src".into()), plain);

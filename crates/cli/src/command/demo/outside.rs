@@ -26,6 +26,9 @@ fn words(run: &Run, command: &str, image: &Path) -> Result<Vec<OsString>> {
     if run.keep {
         words.push("--keep".into());
     }
+    if let Some(step) = run.step {
+        words.extend(["--step".into(), step.to_string().into()]);
+    }
     words.extend(["--dir".into(), run.dir.clone().into(), command.into(), "--image".into(), image.into()]);
     Ok(words)
 }
@@ -40,7 +43,7 @@ pub(super) async fn run(run: &Run, image: &Path) -> Result<ExitStatus> {
     }
     fs::create_dir_all(&run.dir).with_context(|| format!("make `{}`", run.dir.display()))?;
     let run = Run { dir: run.dir.canonicalize()?, ..run.clone() };
-    if run.keep { keep(&run, image).await } else { hold(&run, image).await }
+    if run.stays() { keep(&run, image).await } else { hold(&run, image).await }
 }
 
 /// Holds the leash until the story ends.

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testkit::capi::{self, ClusterApi};
 use testkit::{
-    ControlPlane, NotYet, Options, Process, ProcessSpec, Tool, Tools, eventually, service_account_kubeconfig,
+    Administrator, ControlPlane, NotYet, Options, Process, ProcessSpec, Tool, Tools, eventually,
+    service_account_kubeconfig,
 };
 use tokio::net::{TcpStream, UnixListener};
 
@@ -18,7 +19,7 @@ use super::say::Stages;
 const BRIDGE: &str = "vmbr0";
 const GATEWAY: &str = "10.10.10.1/24";
 /// Where the chart puts the manager.
-const NAMESPACE: &str = "oxmox-system";
+pub(super) const NAMESPACE: &str = "oxmox-system";
 const ACCOUNT: &str = "oxmox-capi";
 /// The provider's token.
 pub(super) const TOKEN: &str = "capi@pve!oxmox";
@@ -29,7 +30,9 @@ pub(super) struct Set {
     pub(super) tools: PathBuf,
     pub(super) plane: ControlPlane,
     pub(super) sim: Simulator,
-    pub(super) processes: Vec<Process>,
+    /// `root@pam` of the simulator.
+    pub(super) administrator: Administrator,
+    processes: Vec<(ProcessSpec, Process)>,
     pub(super) capi: ClusterApi,
 }
 
@@ -46,8 +49,8 @@ pub(super) struct Simulator {
 
 impl Set {
     /// Starts everything, one after the other.
-    pub(super) async fn start(dir: &Path, image: &Path, stages: &mut Stages) -> Result<Self> {
-        stages.begin("a simulated Proxmox VE: three nodes, shared and local storage, one template");
+    pub(super) async fn set_up(dir: &Path, image: &Path, stages: &mut Stages) -> Result<Self> {
+        stages.begin("proxmox");
         network()?;
         let mut processes = Vec::new();
         let sim = simulator(dir, &mut processes, stages).await?;
@@ -56,16 +59,15 @@ impl Set {
             .arg("--image")
             .arg(image)
             .arg("--state")
-            .arg(dir.join("nodes"))
-            .start()?;
-        processes.push(guests);
+            .arg(dir.join("nodes"));
+        keep(&mut processes, guests)?;
         tokio::spawn(relay(
             dir.join(SIM_SOCKET),
             sim.url.trim_start_matches("https://").trim_end_matches('/').to_owned(),
         ));
         stages.note(&format!("answers at {}; VMs that it starts become real nodes", sim.url));
 
-        stages.begin("a management cluster: etcd, API server, controllers, Cluster API, oxmox");
+        stages.begin("management");
         let all = Tools::ensure(&Tool::ALL, &|_| {})?;
         let mut options = Options::on_loopback(dir.join("management"))?;
         options.service_cidr = "10.95.0.0/16".parse().context("the management cluster's Services")?;
@@ -76,24 +78,45 @@ impl Set {
         manager(dir, &plane, &sim, &mut processes).await?;
         stages.note("oxmox runs under the ServiceAccount and RBAC of its chart");
         let tools = testkit::cache_dir()?.join("tools/demo");
-        Ok(Self { dir: dir.to_owned(), tools, plane, sim, processes, capi })
+        let ca = std::fs::read_to_string(&sim.ca_file).context("read the simulator's CA")?;
+        let administrator = Administrator::log_in(&sim.url, &ca, &sim.root_password).await?;
+        Ok(Self { dir: dir.to_owned(), tools, plane, sim, administrator, processes, capi })
+    }
+
+    /// Starts a process, which has to run until the end from now on.
+    pub(super) fn start(&mut self, spec: ProcessSpec) -> Result<()> {
+        keep(&mut self.processes, spec)
+    }
+
+    /// Kills a process and starts it again, as a failing machine would.
+    pub(super) async fn restart(&mut self, name: &str) -> Result<()> {
+        let at = self.processes.iter().position(|(spec, _)| spec.name == name);
+        let (spec, process) = self.processes.remove(at.with_context(|| format!("nothing is called {name}"))?);
+        process.kill().await?;
+        keep(&mut self.processes, spec)
     }
 
     /// An error with the log's end if something that should run has ended.
     pub(super) fn must_run(&mut self) -> Result<()> {
-        self.processes.iter_mut().try_for_each(Process::must_run)?;
+        self.processes.iter_mut().try_for_each(|(_, process)| process.must_run())?;
         self.plane.must_run()?;
         self.capi.must_run()
     }
 
-    /// Kills the manager and starts it again, as a failing node would.
+    /// Ends everything, those first that were started last.
     pub(super) async fn stop(self) -> Result<()> {
-        for process in self.processes.into_iter().rev() {
+        for (_, process) in self.processes.into_iter().rev() {
             process.stop(Duration::from_secs(15)).await?;
         }
         self.capi.stop().await?;
         self.plane.kill().await
     }
+}
+
+fn keep(processes: &mut Vec<(ProcessSpec, Process)>, spec: ProcessSpec) -> Result<()> {
+    let process = spec.clone().start()?;
+    processes.push((spec, process));
+    Ok(())
 }
 
 fn network() -> Result<()> {
@@ -110,21 +133,20 @@ fn network() -> Result<()> {
 }
 
 /// A binary that cargo has put beside ours.
-fn beside(name: &str) -> Result<PathBuf> {
+pub(super) fn beside(name: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(path.is_file(), "`{}` is not built\nhint: cargo build --bins", path.display());
     Ok(path)
 }
 
-async fn simulator(dir: &Path, processes: &mut Vec<Process>, stages: &mut Stages) -> Result<Simulator> {
+async fn simulator(dir: &Path, processes: &mut Vec<(ProcessSpec, Process)>, stages: &mut Stages) -> Result<Simulator> {
     let ready = dir.join("sim.json");
     let sim = ProcessSpec::new("pve-sim", beside("pve-sim")?, dir.join("pve-sim.log"))
         .args(["--nodes", "3", "--port", "8006", "--control-port", "8007", "-o", "json", "--ready-file"])
         .arg(&ready)
         .arg("--backing")
-        .arg(dir.join("volumes"))
-        .start()?;
-    processes.push(sim);
+        .arg(dir.join("volumes"));
+    keep(processes, sim)?;
     let text = eventually(Duration::from_secs(10), || async {
         match std::fs::read_to_string(&ready) {
             Ok(text) if text.trim_end().ends_with('}') => Ok(text),
@@ -179,7 +201,12 @@ async fn relay(socket: PathBuf, to: String) {
     }
 }
 
-async fn manager(dir: &Path, plane: &ControlPlane, sim: &Simulator, processes: &mut Vec<Process>) -> Result<()> {
+async fn manager(
+    dir: &Path,
+    plane: &ControlPlane,
+    sim: &Simulator,
+    processes: &mut Vec<(ProcessSpec, Process)>,
+) -> Result<()> {
     for definition in api::definitions() {
         plane.apply(&api::definition_yaml(&definition)?).await?;
     }
@@ -193,9 +220,8 @@ async fn manager(dir: &Path, plane: &ControlPlane, sim: &Simulator, processes: &
         .env("PROXMOX_URL", &sim.url)
         .env("PROXMOX_TOKEN", TOKEN)
         .env("PROXMOX_SECRET", &sim.secret)
-        .env("PROXMOX_ROOT_CA_FILE", &sim.ca_file)
-        .start()?;
-    processes.push(manager);
+        .env("PROXMOX_ROOT_CA_FILE", &sim.ca_file);
+    keep(processes, manager)?;
     eventually(Duration::from_secs(20), || async {
         let answer =
             reqwest::get("http://127.0.0.1:8081/readyz").await.map_err(|why| NotYet::because(why.to_string()))?;

@@ -17,6 +17,9 @@ const KUBE_ROUTER: &str = include_str!("kube-router.yaml");
 const CLUSTER: &str = "quickstart";
 const WORKERS: &str = "quickstart-workers";
 
+/// The steps as `oxmox verify` calls them.
+const STEPS: [&str; 4] = ["api", "network-storage", "vm-management", "policies"];
+
 /// The story so far.
 pub(super) struct Story<'a> {
     set: &'a mut Set,
@@ -41,20 +44,23 @@ impl<'a> Story<'a> {
 
     /// The quickstart's manifests, until all machines run.
     pub(super) async fn quickstart(&mut self) -> Result<Workload> {
-        self.stages.begin("the quickstart: a Cluster, one control-plane machine, two workers");
+        self.stages.begin("quickstart");
         self.set.plane.apply(QUICKSTART).await.context("apply examples/quickstart")?;
         self.stages.note("applied examples/quickstart/cluster.yaml");
         self.until(Duration::from_mins(4), |machines| machines.iter().any(|m| !m.worker && m.phase == "Running"))
             .await?;
         self.stages.note("the control plane runs: a real `kubeadm init` in a VM");
+        let workload = Workload::open(&self.set.dir, &self.set.tools, &self.set.plane, CLUSTER).await?;
+        self.set.cloud_controller_manager(&workload).await?;
+        self.stages.note("the cloud controller manager runs under the ServiceAccount and RBAC of its chart");
         self.until(Duration::from_mins(3), |machines| running(machines) == (1, 2)).await?;
         self.stages.note("all machines run");
-        Workload::open(&self.set.dir, &self.set.tools, &self.set.plane, CLUSTER).await
+        Ok(workload)
     }
 
     /// The workload cluster's Nodes.
     pub(super) async fn nodes(&mut self, workload: &Workload) -> Result<()> {
-        self.stages.begin("the new cluster's Nodes");
+        self.stages.begin("nodes");
         for line in workload.nodes(3, Duration::from_mins(2)).await?.lines() {
             self.stages.note(line);
         }
@@ -63,17 +69,25 @@ impl<'a> Story<'a> {
 
     /// Pods on them.
     pub(super) async fn pods(&mut self, workload: &Workload) -> Result<()> {
-        self.stages.begin("pods on two Nodes: logs, exec, and a packet from one to the other");
+        self.stages.begin("pods");
         let stages = &mut *self.stages;
         workload.pods(guest_node::DEMO_IMAGE, &mut |text| stages.note(text)).await
     }
 
     /// Two workers, three, two.
     pub(super) async fn scale(&mut self, workload: &Workload) -> Result<()> {
-        self.stages.begin("scaling the workers: 2 → 3 → 2");
+        self.stages.begin("scale");
         for count in [3, 2] {
             let replicas = format!("--replicas={count}");
             self.set.plane.kubectl(&["scale", "machinedeployment", WORKERS, &replicas]).await?;
+            if count == 3 {
+                self.until(Duration::from_mins(1), |machines| machines.iter().any(|machine| machine.why == "Cloning"))
+                    .await?;
+                for name in ["oxmox", "ccm"] {
+                    self.set.restart(name).await?;
+                }
+                self.stages.note("SIGKILL: the manager, in the middle of a clone, and the cloud controller manager");
+            }
             self.until(Duration::from_mins(3), |machines| {
                 running(machines) == (1, count) && machines.len() == count + 1
             })
@@ -86,7 +100,7 @@ impl<'a> Story<'a> {
 
     /// A VM destroyed behind everybody's back.
     pub(super) async fn repair(&mut self, workload: &Workload) -> Result<()> {
-        self.stages.begin("a worker's VM is destroyed behind everybody's back");
+        self.stages.begin("repair");
         let victim = self
             .machines()
             .await?
@@ -111,10 +125,8 @@ impl<'a> Story<'a> {
 
     /// An engine that enforces network policies on every Node.
     pub(super) async fn policy_engine(&mut self, workload: &Workload) -> Result<()> {
-        self.stages.begin("a network policy engine on every Node: kube-router");
-        let file = self.set.dir.join("kube-router.yaml");
-        std::fs::write(&file, KUBE_ROUTER).context("write the policy engine's manifest")?;
-        workload.kubectl(&["apply", "--filename", &file.display().to_string()]).await?;
+        self.stages.begin("policy-engine");
+        workload.apply("kube-router", KUBE_ROUTER).await?;
         workload
             .kubectl(&["--namespace=kube-system", "rollout", "status", "daemonset/kube-router", "--timeout=90s"])
             .await?;
@@ -123,13 +135,20 @@ impl<'a> Story<'a> {
     }
 
     /// The verification on the living cluster, with pods that prove the network policies.
-    pub(super) async fn verify(&mut self) -> Result<u8> {
-        self.stages.begin("oxmox verify: steps 1 to 3, and 6 by packets, on the living cluster");
+    pub(super) async fn verify(&mut self, step: u8) -> Result<u8> {
+        self.stages.begin("verify");
         let reports = self.set.dir.join("reports");
-        let output = tokio::process::Command::new(std::env::current_exe()?)
-            .args(["--log", "warn", "verify", "--cluster", CLUSTER, "--report"])
-            .arg(&reports)
-            .args(["--probe", "--probe-image", guest_node::DEMO_IMAGE])
+        let mut verify = tokio::process::Command::new(std::env::current_exe()?);
+        verify.args(["--log", "warn", "verify", "--report"]).arg(&reports);
+        let steps: Vec<&str> = STEPS.iter().take(step.into()).copied().collect();
+        verify.arg("--only").arg(steps.join(","));
+        if step >= 3 {
+            verify.args(["--cluster", CLUSTER]);
+        }
+        if step >= 6 {
+            verify.args(["--probe", "--probe-image", guest_node::DEMO_IMAGE]);
+        }
+        let output = verify
             .env("KUBECONFIG", self.set.plane.admin_kubeconfig())
             .env("PROXMOX_URL", &self.set.sim.url)
             .env("PROXMOX_TOKEN", TOKEN)
@@ -149,7 +168,7 @@ impl<'a> Story<'a> {
 
     /// The cluster goes.
     pub(super) async fn delete(&mut self) -> Result<()> {
-        self.stages.begin("the cluster is deleted");
+        self.stages.begin("delete");
         self.set.plane.kubectl(&["delete", "cluster", CLUSTER, "--wait=false"]).await?;
         let deadline = std::time::Instant::now() + Duration::from_mins(3);
         loop {
@@ -171,7 +190,7 @@ impl<'a> Story<'a> {
 
     /// Proxmox VE holds what it held before.
     pub(super) async fn nothing_left(&mut self, administrator: &pve::Client, before: &BTreeSet<String>) -> Result<()> {
-        self.stages.begin("what Proxmox VE holds now, against what it held before");
+        self.stages.begin("nothing-left");
         // volumes of destroyed VMs are freed in their tasks, which have ended
         let after = proxmox::inventory(administrator).await?;
         let left: Vec<_> = after.difference(before).cloned().collect();

@@ -10,16 +10,18 @@ use super::outside::KEPT;
 use super::say::{self, Stages};
 use super::set::Set;
 use super::stages::Story;
-use super::{Run, proxmox};
+use super::{Run, plot, proxmox};
 
 /// Tells it, and says how it ended.
 pub(super) async fn tell(run: Run, image: PathBuf) -> Result<ExitCode> {
-    let mut stages = Stages::new(if run.keep { 10 } else { 11 });
-    let mut set = Set::start(&run.dir, &image, &mut stages).await?;
+    let plot = plot::scenes(run.step, run.stays()).collect();
+    let mut stages = Stages::new(plot, run.dir.join("story.json"));
+    let mut set = Set::set_up(&run.dir, &image, &mut stages).await?;
     let told = tokio::select! {
         told = all(&run, &mut set, &mut stages) => told,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
+    stages.end(&told.as_ref().err().map_or_else(|| "done".to_owned(), |why| daemon::chain(why.as_ref())));
     if let Err(why) = &told {
         say::line(&format!("\nthe demo failed: {}", daemon::chain(why.as_ref())));
         say::line(&format!("logs are in {}", run.dir.display()));
@@ -28,7 +30,7 @@ pub(super) async fn tell(run: Run, image: PathBuf) -> Result<ExitCode> {
         }
     }
     let verdict = told?;
-    if run.keep {
+    if run.stays() {
         rest(&run, &set)?;
         std::future::pending::<()>().await;
     }
@@ -42,14 +44,21 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
     let administrator = proxmox::administrator(&set.sim)?;
     let before = proxmox::inventory(&administrator).await?;
     let mut story = Story::new(set, stages);
-    let workload = story.quickstart().await?;
-    story.nodes(&workload).await?;
-    story.pods(&workload).await?;
-    story.scale(&workload).await?;
-    story.repair(&workload).await?;
-    story.policy_engine(&workload).await?;
-    let verdict = story.verify().await?;
-    if run.keep {
+    let last = run.step.unwrap_or(8);
+    if last >= 3 {
+        let workload = story.quickstart().await?;
+        story.nodes(&workload).await?;
+        story.pods(&workload).await?;
+        if last >= 4 {
+            story.scale(&workload).await?;
+            story.repair(&workload).await?;
+        }
+        if last >= 6 {
+            story.policy_engine(&workload).await?;
+        }
+    }
+    let verdict = story.verify(last).await?;
+    if run.stays() {
         return Ok(verdict);
     }
     story.delete().await?;
@@ -74,7 +83,7 @@ fn rest(run: &Run, set: &Set) -> Result<()> {
     ));
     say::line(&format!("  xdg-open {}", run.dir.join("reports/report.html").display()));
     say::line("end it:");
-    say::line("  make clean-demo");
+    say::line(&format!("  {program} demo --dir {} clean", run.dir.display()));
     let path = format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", set.tools.display());
     let kept = json!({
         "KUBECONFIG": run.dir.join("workload.kubeconfig"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use testkit::{ControlPlane, NotYet, eventually};
+use testkit::{ControlPlane, NotYet, eventually, token_kubeconfig};
 
 /// kubectl with the workload cluster's kubeconfig.
 pub(super) struct Workload {
@@ -26,6 +26,26 @@ impl Workload {
         Ok(Self { kubectl: tools.join("kubectl"), kubeconfig, cache: dir.join("kubectl-cache") })
     }
 
+    /// Applies a manifest.
+    pub(super) async fn apply(&self, name: &str, manifest: &str) -> Result<String> {
+        let file = self.cache.with_file_name(format!("{name}.yaml"));
+        std::fs::write(&file, manifest).with_context(|| format!("write `{}`", file.display()))?;
+        self.kubectl(&["apply", "--server-side", "--filename", &file.display().to_string()]).await
+    }
+
+    /// A kubeconfig of a ServiceAccount with the rights of this manifest, which names both.
+    pub(super) async fn account(&self, namespace: &str, name: &str, rbac: &str) -> Result<PathBuf> {
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        self.apply(namespace, &object.to_string()).await?;
+        self.apply(&format!("{name}-rbac"), rbac).await?;
+        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration=24h"]).await?;
+        let text = std::fs::read_to_string(&self.kubeconfig).context("read the workload cluster's kubeconfig")?;
+        let path = self.cache.with_file_name(format!("{name}.kubeconfig"));
+        let text = token_kubeconfig(&text, name, token.trim())?;
+        std::fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))?;
+        Ok(path)
+    }
+
     /// Runs kubectl; its output.
     pub(super) async fn kubectl(&self, args: &[&str]) -> Result<String> {
         let output = tokio::process::Command::new(&self.kubectl)
@@ -42,14 +62,19 @@ impl Workload {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Waits until so many Nodes are Ready with a provider ID of ours, and no others are there.
+    /// Waits until so many Nodes are Ready and initialised: a provider ID of ours, a zone, no taint that says otherwise;
+    /// and no others are there.
     pub(super) async fn nodes(&self, count: usize, limit: Duration) -> Result<String> {
-        let path = r#"jsonpath={range .items[*]}{.metadata.name} {.spec.providerID} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
+        let path = r#"jsonpath={range .items[*]}{.metadata.name} {.spec.providerID} zone {.metadata.labels.topology\.kubernetes\.io/zone} taints [{.spec.taints[*].key}] {.status.addresses[?(@.type=="InternalIP")].address} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
         let all = eventually(limit, || async {
             let text =
                 self.kubectl(&["get", "nodes", "-o", path]).await.map_err(|why| NotYet::because(why.to_string()))?;
             let lines: Vec<&str> = text.lines().collect();
-            let ready = lines.iter().filter(|line| line.contains(" proxmox://") && line.ends_with(" True")).count();
+            let is = |line: &&&str| {
+                let whole = line.contains(" proxmox://") && line.contains(" zone pve") && line.ends_with(" True");
+                whole && !line.contains("node.cloudprovider.kubernetes.io/uninitialized")
+            };
+            let ready = lines.iter().filter(is).count();
             if ready == count && lines.len() == count {
                 Ok(text)
             } else {

@@ -168,10 +168,14 @@ fn the_guest_agent_tells_addresses_where_it_is_asked_for() {
         addresses: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
     };
     world.interfaces = vec![
-        interface("lo", &["127.0.0.1", "::1"]),
-        interface("cilium_host", &["10.244.0.9"]),
-        interface("eth0", &["10.0.0.7", "192.0.2.9", "fe80::1", "fd00::1", "2001:db8::5"]),
-        interface("eth1", &["172.16.0.4"]),
+        interface("lo", &["127.0.0.1/8", "::1/128"]),
+        interface("cilium_host", &["10.244.0.9/24"]),
+        interface("cni0", &["10.244.3.1/24"]),
+        interface(
+            "eth0",
+            &["10.0.0.7/24", "10.0.0.10/32", "192.0.2.9/24", "fe80::1/64", "fd00::1/64", "2001:db8::5/64"],
+        ),
+        interface("eth1", &["172.16.0.4/32"]),
     ];
     let network = Network {
         source: Source::Agent,
