@@ -99,7 +99,7 @@ fn proxmox() -> Proxmox {
         settings: BTreeMap::from([
             (vmid(101), Read::Known(settings("cp-0", 0))),
             (vmid(102), Read::Known(settings("w-0", 1))),
-            (vmid(300), Read::Known(GuestSettings { mark: None, ..settings("mail", 0) })),
+            (vmid(300), Read::Known(GuestSettings { mark: None, uuid: None, ..settings("mail", 0) })),
             (
                 vmid(9000),
                 Read::Known(GuestSettings { mark: None, uuid: None, template: true, ..settings("debian-12", 0) }),
@@ -111,6 +111,7 @@ fn proxmox() -> Proxmox {
         ]),
         isos: BTreeMap::from([("shared".into(), Read::Known(Vec::new()))]),
         agents: BTreeMap::from([(vmid(101), Read::Known(())), (vmid(102), Read::Known(()))]),
+        agent_addresses: BTreeMap::new(),
     }
 }
 
@@ -220,6 +221,7 @@ pub(crate) fn machine(name: &str, which: usize) -> MachineSeen {
         namespace: "default".into(),
         name: name.into(),
         uid: format!("uid-{which}"),
+        created: Some(time("2026-11-25T20:00:00Z")),
         deleting: false,
         spec: ProxmoxMachineSpec {
             provider_id: Some(format!("proxmox://{}", UUIDS[which])),
@@ -253,6 +255,43 @@ fn workload() -> Workload {
             stages: PolicyStage::ALL.map(|stage| (stage, Read::Known(connections(stage)))).into(),
             left: Read::Known(vec![]),
         }),
+        workers: Read::Known(workers()),
+    }
+}
+
+fn workers() -> WorkersSeen {
+    let lease = LeaseSeen { renewed: time("2026-11-25T20:59:58.52Z"), taken: time("2026-11-25T20:59:58Z") };
+    let signed = SigningRequest {
+        name: "csr-k7x2p".into(),
+        signer: "kubernetes.io/kube-apiserver-client-kubelet".into(),
+        user: "system:bootstrap:abcdef".into(),
+        created: Some(time("2026-11-25T20:02:00Z")),
+        approved: true,
+        refused: None,
+        issued: true,
+    };
+    WorkersSeen {
+        nodes: vec![worker("cp-0", 0, "pve1"), worker("w-0", 1, "pve2")],
+        leases: Read::Known(["cp-0", "w-0"].map(|name| (name.into(), lease)).into()),
+        requests: Read::Known(vec![signed]),
+    }
+}
+
+/// A Node that is well.
+pub(crate) fn worker(name: &str, which: usize, on: &str) -> WorkerSeen {
+    WorkerSeen {
+        name: name.into(),
+        created: Some(time("2026-11-25T20:02:00Z")),
+        provider_id: Some(format!("proxmox://{}", UUIDS[which])),
+        ready: Some(true),
+        message: "kubelet is posting ready status".into(),
+        pressure: Vec::new(),
+        cordoned: false,
+        uninitialized: false,
+        kubelet: "v1.36.3".into(),
+        zone: Some(on.into()),
+        own_zone: Some(on.into()),
+        internal_ips: vec![format!("10.10.10.{}", 20 + which)],
     }
 }
 
@@ -290,5 +329,6 @@ pub(crate) fn sick() -> Evidence {
     of(&mut management.machines)[0].spec.virtual_machine_id = Some(101);
     workload.endpoint = Read::unread(Cause::NoConnection, "`10.10.10.10:6443`: no answer in 5 s");
     workload.nodes = unread();
+    workload.workers = unread();
     evidence
 }

@@ -1,11 +1,13 @@
 //! What was read of the management cluster and of the workload cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use api::{ProxmoxClusterSpec, ProxmoxMachineSpec, ProxmoxMachineStatus};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Certificate, PoliciesSeen, Read};
+use super::{Certificate, PoliciesSeen, Read, WorkersSeen, addresses};
 
 /// The management cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,12 +44,24 @@ pub struct MachineSeen {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// When it was made, by the API server's clock.
+    #[serde(default)]
+    pub created: Option<Timestamp>,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// What it wants.
     pub spec: ProxmoxMachineSpec,
     /// What its controller says.
     pub status: ProxmoxMachineStatus,
+}
+
+impl MachineSeen {
+    /// The addresses that its controller knows.
+    pub(crate) fn known_addresses(&self) -> BTreeSet<IpAddr> {
+        let given = self.status.ip_addresses.values().flatten();
+        let given = given.flat_map(|addresses| addresses.ipv4.iter().chain(&addresses.ipv6));
+        addresses(given.chain(self.status.addresses.iter().map(|one| &one.address)))
+    }
 }
 
 /// A `ProxmoxMachineTemplate`.
@@ -71,10 +85,17 @@ pub struct Workload {
     /// What probes of network policies saw.
     #[serde(default = "not_asked")]
     pub policies: Read<PoliciesSeen>,
+    /// Its nodes as members of it.
+    #[serde(default = "not_asked_yet")]
+    pub workers: Read<WorkersSeen>,
 }
 
 fn not_asked() -> Read<PoliciesSeen> {
     Read::not_asked("that evidence is older than the probes of network policies")
+}
+
+fn not_asked_yet() -> Read<WorkersSeen> {
+    Read::not_asked("that evidence is older than the checks of workers")
 }
 
 /// What answers at the control-plane endpoint.

@@ -8,6 +8,7 @@
 mod kubernetes;
 mod policies;
 mod proxmox;
+mod workers;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub use proxmox::{
     Bridge, Certificate, Disk, Door, Guest, GuestSettings, Iso, NodeStorage, Proxmox, ProxmoxNode, Storage, TrustSeen,
     VersionSeen,
 };
+pub use workers::{LeaseSeen, SigningRequest, WorkerSeen, WorkersSeen};
+pub(crate) use workers::{Named, NamedVm, addresses};
 
 /// Everything that was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,13 +136,18 @@ impl Evidence {
             states,
             isos,
             agents,
+            agent_addresses,
         } = proxmox;
         let Management { version: management_version, cluster, machines, all_machines, templates, replicas } =
             management;
-        let Workload { version: workload_version, nodes: joined, endpoint, policies } = workload;
+        let Workload { version: workload_version, nodes: joined, endpoint, policies, workers } = workload;
         let mut all = vec![tally(version), tally(permissions), tally(nodes), tally(guests), tally(storages)];
         all.extend([tally(management_version), tally(cluster), tally(machines), tally(all_machines), tally(templates)]);
         all.extend([tally(replicas), tally(workload_version), tally(joined), tally(endpoint), tally(policies)]);
+        all.push(tally(workers));
+        if let Some(seen) = workers.known() {
+            all.extend([tally(&seen.leases), tally(&seen.requests)]);
+        }
         if let Some(seen) = policies.known() {
             all.push(tally(&seen.left));
             all.extend(seen.stages.values().map(tally));
@@ -151,6 +159,7 @@ impl Evidence {
         all.extend(states.values().map(tally));
         all.extend(isos.values().map(tally));
         all.extend(agents.values().map(tally));
+        all.extend(agent_addresses.values().map(tally));
         all.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 }

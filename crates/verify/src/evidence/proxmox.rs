@@ -1,6 +1,7 @@
 //! What was read of Proxmox VE.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use pve_types::{NodeName, PoolId, SmbiosUuid, StorageId, Tags, Vmid, VolumeId};
@@ -38,6 +39,9 @@ pub struct Proxmox {
     pub isos: BTreeMap<String, Read<Vec<Iso>>>,
     /// Whether the guest agent answered.
     pub agents: BTreeMap<Vmid, Read<()>>,
+    /// Addresses that guest agents tell, of VMs whose Node has an address that no machine accounts for.
+    #[serde(default)]
+    pub agent_addresses: BTreeMap<Vmid, Read<BTreeSet<IpAddr>>>,
 }
 
 /// Whose certificate the client believes.

@@ -117,6 +117,7 @@ async fn machines(client: &Client, namespace: &str, of_cluster: &ListParams) -> 
         namespace: one.namespace().unwrap_or_default(),
         name: one.name_any(),
         uid: one.uid().unwrap_or_default(),
+        created: one.metadata.creation_timestamp.as_ref().map(|time| time.0),
         deleting: one.metadata.deletion_timestamp.is_some(),
         spec: one.spec,
         status: one.status.unwrap_or_default(),

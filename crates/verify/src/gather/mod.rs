@@ -8,6 +8,7 @@ mod door;
 mod management;
 mod policies;
 mod proxmox;
+mod workers;
 mod workload;
 
 use std::error::Error as StdError;
@@ -111,6 +112,7 @@ pub(crate) async fn gather_with(
     let workload = workload::read(sources, &management, cluster.as_deref(), clock).await;
     next();
     proxmox::guests(&sources.pve, &management, &mut proxmox).await;
+    workers::agents(&sources.pve, &management, &workload, &mut proxmox).await;
     next();
     management::again(sources, &mut management).await;
     Evidence {

@@ -51,6 +51,7 @@ pub(super) async fn cluster(sources: &Sources, clock: Clock) -> Proxmox {
         states: BTreeMap::new(),
         isos: BTreeMap::new(),
         agents: BTreeMap::new(),
+        agent_addresses: BTreeMap::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 
-use super::{Clock, Sources, door, of_kube, policies};
+use super::{Clock, Sources, door, of_kube, policies, workers};
 use crate::evidence::{Cause, EndpointSeen, Management, NodeSeen, Read, Workload};
 
 /// A workload cluster that is well answers in milliseconds.
@@ -18,9 +18,15 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// Reads the workload cluster as the management cluster knows it.
 pub(super) async fn read(sources: &Sources, management: &Management, cluster: Option<&str>, clock: Clock) -> Workload {
     let (endpoint, client) = tokio::join!(endpoint(management, clock), client(sources, cluster));
-    let (version, nodes, policies) = match client {
+    let (version, nodes, policies, workers) = match client {
         Read::Unread { cause, why } => {
-            (Read::unread(cause, why.clone()), Read::unread(cause, why.clone()), Read::unread(cause, why))
+            let again = why.clone();
+            (
+                Read::unread(cause, again.clone()),
+                Read::unread(cause, again.clone()),
+                Read::unread(cause, again),
+                Read::unread(cause, why),
+            )
         }
         Read::Known(client) => {
             let nodes: Api<Node> = Api::all(client.clone());
@@ -31,10 +37,12 @@ pub(super) async fn read(sources: &Sources, management: &Management, cluster: Op
                 Some(image) => policies::probe(&client, image).await,
                 None => Read::not_asked("probes of network policies make pods of their own, and were not asked for"),
             };
-            (version, of_kube(nodes).map(|all| all.into_iter().map(|one| node(&one)).collect()), policies)
+            let nodes = of_kube(nodes).map(|all| all.items);
+            let workers = workers::read(&client, &nodes).await;
+            (version, nodes.map(|all| all.iter().map(node).collect()), policies, workers)
         }
     };
-    Workload { version, nodes, endpoint, policies }
+    Workload { version, nodes, endpoint, policies, workers }
 }
 
 async fn endpoint(management: &Management, clock: Clock) -> Read<EndpointSeen> {

@@ -15,6 +15,7 @@ mod storages;
 mod verdict;
 mod vm_management;
 mod wanted;
+mod workers;
 
 #[cfg(test)]
 mod test;
@@ -62,7 +63,7 @@ pub enum Of {
 }
 
 /// All checks, causes before effects.
-pub const CHECKS: [CheckInfo; 29] = [
+pub const CHECKS: [CheckInfo; 38] = [
     api::REACHABLE,
     api::TLS_CHAIN,
     api::AUTHENTICATED,
@@ -84,6 +85,15 @@ pub const CHECKS: [CheckInfo; 29] = [
     vm_management::AGENT_ANSWERS,
     vm_management::NODES_READY,
     vm_management::SEED_REMOVED,
+    workers::NODES_READY,
+    workers::INITIALISED,
+    workers::PROVIDER_IDS,
+    workers::NO_ORPHANS,
+    workers::ZONES,
+    workers::ADDRESSES,
+    workers::VERSION_SKEW,
+    workers::NO_PENDING_CSRS,
+    workers::CLOCKS,
     policies::CONNECTIVITY,
     policies::DENY_ALL,
     policies::ALLOW_ONE,

@@ -8,10 +8,12 @@ use crate::fixture::{healthy, machine, mark, node, of, seen, unread, vmid};
 use crate::judge::CHECKS;
 use crate::report::{Outcome, Severity};
 
-type Change = fn(&mut Evidence);
+pub(super) type Change = fn(&mut Evidence);
 
-/// Id, what it must say, the change.
-const ERRORS: &[(&str, &str, Change)] = &[
+/// A check's id, what it must say, and the change that makes it fail.
+pub(super) type World = (&'static str, &'static str, Change);
+
+const ERRORS: &[World] = &[
     ("api.reachable", "no Proxmox could be reached", |e| {
         e.proxmox.version = Read::unread(Cause::NoConnection, "no Proxmox could be reached");
     }),
@@ -100,7 +102,7 @@ const ERRORS: &[(&str, &str, Change)] = &[
     }),
 ];
 
-const WARNINGS: &[(&str, &str, Change)] = &[
+const WARNINGS: &[World] = &[
     ("api.reachable", "https://pve2:8006 does not answer", |e| {
         let second = crate::evidence::Door { url: "https://pve2:8006".into(), certificate: unread() };
         e.proxmox.doors.push(second);
@@ -149,26 +151,27 @@ const WARNINGS: &[(&str, &str, Change)] = &[
 
 #[test]
 fn each_trouble_is_found_named_and_answered_with_the_next_move() {
-    for (severity, table) in [(Severity::Error, ERRORS), (Severity::Warning, WARNINGS)] {
-        for (id, says, change) in table {
-            let mut evidence = healthy();
-            change(&mut evidence);
-            let report = all(&evidence);
-            let check = check(&report, id);
-            assert_eq!((check.outcome, check.severity), (Outcome::Failed, severity), "{id}: {check:?}");
-            let words = format!("{} {}", check.message, check.evidence.join(" "));
-            assert!(words.contains(says), "{id} should say `{says}`, says `{words}`");
-            assert!(check.hint.is_some(), "{id} has no next move");
-            let code = if severity == Severity::Error { 2 } else { 1 };
-            assert!(report.exit_code() >= code, "{id}: exit code {}", report.exit_code());
-        }
+    let errors = ERRORS.iter().chain(super::workers::ERRORS).map(|world| (Severity::Error, world));
+    let warnings = WARNINGS.iter().chain(super::workers::WARNINGS).map(|world| (Severity::Warning, world));
+    for (severity, (id, says, change)) in errors.chain(warnings) {
+        let mut evidence = healthy();
+        change(&mut evidence);
+        let report = all(&evidence);
+        let check = check(&report, id);
+        assert_eq!((check.outcome, check.severity), (Outcome::Failed, severity), "{id}: {check:?}");
+        let words = format!("{} {}", check.message, check.evidence.join(" "));
+        assert!(words.contains(says), "{id} should say `{says}`, says `{words}`");
+        assert!(check.hint.is_some(), "{id} has no next move");
+        let code = if severity == Severity::Error { 2 } else { 1 };
+        assert!(report.exit_code() >= code, "{id}: exit code {}", report.exit_code());
     }
 }
 
 #[test]
 fn each_check_has_a_world_that_makes_it_fail() {
     for info in &CHECKS {
-        assert!(ERRORS.iter().chain(WARNINGS).any(|(id, ..)| *id == info.id), "{}", info.id);
+        let all = ERRORS.iter().chain(WARNINGS).chain(super::workers::ERRORS);
+        assert!(all.into_iter().any(|(id, ..)| *id == info.id), "{}", info.id);
     }
 }
 

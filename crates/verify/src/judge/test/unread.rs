@@ -80,7 +80,7 @@ fn without_a_management_cluster_proxmox_alone_is_judged() {
     let evidence = without(&management, "not-asked");
     let report = judge(&evidence, &Selection::all().proxmox_only());
     assert_eq!(report.exit_code(), 0);
-    assert_eq!(report.summary.deselected, 18);
+    assert_eq!(report.summary.deselected, 27);
     let report = all(&evidence);
     let passed: Vec<&str> =
         report.checks().filter(|check| check.outcome == Outcome::Passed).map(|check| check.id.as_str()).collect();
