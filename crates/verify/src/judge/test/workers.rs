@@ -68,7 +68,7 @@ pub(super) const ERRORS: &[World] = &[
         (node.provider_id, node.zone, node.own_zone) = (None, None, None);
     }),
     ("worker.provider-ids", "proxmox://dc1/web names no VM", |e| {
-        by_hand(e).provider_id = Some("proxmox://dc1/web".into())
+        by_hand(e).provider_id = Some("proxmox://dc1/web".into());
     }),
     ("worker.no-orphans", "Node `mail` is proxmox://0a0a0a0a-0000-4180-b651-d71617da3e0b, and no VM", |e| {
         by_hand(e);
