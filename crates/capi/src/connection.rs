@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::failures;
 use crate::settings::{Credentials, Settings};
 
 /// How long a template's configuration, or the next free VMID, is taken for true.
@@ -60,6 +61,8 @@ pub(crate) struct Connections {
     open: Mutex<HashMap<String, Arc<Connection>>>,
     /// Tells the controllers that something changed on some Proxmox VE.
     changes: mpsc::Sender<Arc<pve::Changes>>,
+    /// Tasks that failed on some Proxmox VE.
+    failures: mpsc::Sender<Arc<pve::Failure>>,
 }
 
 impl Connections {
@@ -68,8 +71,9 @@ impl Connections {
         settings: Settings,
         shutdown: CancellationToken,
         changes: mpsc::Sender<Arc<pve::Changes>>,
+        failures: mpsc::Sender<Arc<pve::Failure>>,
     ) -> Self {
-        Self { kube, settings, shutdown, open: Mutex::default(), changes }
+        Self { kube, settings, shutdown, open: Mutex::default(), changes, failures }
     }
 
     /// The connection that a cluster's machines use. The error is for people and names the next move.
@@ -91,21 +95,21 @@ impl Connections {
         }
         let poller = Poller::spawn(client.clone(), options, self.shutdown.clone());
         tokio::spawn(pass_on(poller.changes(), self.changes.clone(), self.shutdown.clone()));
+        tokio::spawn(failures::pass_on(poller.failures(), self.failures.clone(), self.shutdown.clone()));
+        poller.watch_failures(self.settings.poll_failures);
         let connection =
             Arc::new(Connection { client, poller, templates: Mutex::default(), next_vmid: Mutex::default() });
         all.insert(key, connection.clone());
         Ok(connection)
     }
 
-    /// Calls by endpoint over all connections, for metrics.
-    pub(crate) fn calls(&self) -> Vec<(String, u64)> {
-        let mut sum: HashMap<String, u64> = HashMap::new();
+    /// Calls and tasks over all connections, for metrics.
+    pub(crate) fn figures(&self) -> pve::Figures {
+        let mut sum = pve::Figures::default();
         for connection in lock(&self.open).values() {
-            for (call, count) in connection.client.calls() {
-                *sum.entry(call).or_default() += count;
-            }
+            sum.add(connection.poller.figures());
         }
-        sum.into_iter().collect()
+        sum
     }
 
     async fn credentials(&self, cluster: &ProxmoxCluster) -> Result<Credentials, String> {

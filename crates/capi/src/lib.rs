@@ -8,6 +8,7 @@ mod cluster;
 mod condition;
 mod connection;
 mod core;
+mod failures;
 mod inventory;
 mod machine;
 mod run;

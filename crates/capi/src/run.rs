@@ -16,10 +16,6 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use plan::Severity;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +25,7 @@ use crate::core::Kinds;
 use crate::inventory::Inventories;
 use crate::machine::Memory;
 use crate::settings::Settings;
-use crate::{cluster, machine, watch};
+use crate::{cluster, failures, machine, watch};
 
 /// Who writes, for server-side apply.
 pub(crate) const FIELD_MANAGER: &str = "oxmox-capi";
@@ -108,27 +104,6 @@ impl Context {
     }
 }
 
-/// Calls to Proxmox VE, by endpoint.
-struct Calls(Arc<Context>);
-
-impl std::fmt::Debug for Calls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Calls")
-    }
-}
-
-impl Collector for Calls {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let help = "Calls to the Proxmox VE API";
-        let mut family = encoder.encode_descriptor("oxmox_pve_calls", help, None, MetricType::Counter)?;
-        for (call, count) in self.0.connections.calls() {
-            let labels = [("call", call)];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-}
-
 /// Runs the controllers until the token is cancelled.
 pub async fn run(settings: Settings, kube: Client, token: CancellationToken) -> Result<(), Error> {
     let registry = Registry::new();
@@ -149,8 +124,9 @@ pub async fn run(settings: Settings, kube: Client, token: CancellationToken) -> 
     };
     let work = token.child_token();
     let (sender, changes) = mpsc::channel(256);
+    let (failures, failed) = mpsc::channel(256);
     let context = Arc::new(Context {
-        connections: Connections::new(kube.clone(), settings.clone(), work.clone(), sender),
+        connections: Connections::new(kube.clone(), settings.clone(), work.clone(), sender, failures),
         inventories: Inventories::default(),
         memory: Memory::default(),
         reserving: Mutex::default(),
@@ -161,7 +137,10 @@ pub async fn run(settings: Settings, kube: Client, token: CancellationToken) -> 
         kinds,
         kube,
     });
-    registry.register(|registry| registry.register_collector(Box::new(Calls(context.clone()))));
+    let of = context.clone();
+    let figures = pve::Measures(move || vec![(Vec::new(), of.connections.figures())]);
+    registry.register(|registry| registry.register_collector(Box::new(figures)));
+    tokio::spawn(failures::tell(context.clone(), failed));
     health.set_ready(true);
     tracing::info!("working");
     let running = controllers(&settings, &context, &registry, changes, &work);

@@ -29,6 +29,8 @@ pub struct Settings {
     pub poll_busy: Duration,
     /// How often tasks under way are read.
     pub poll_tasks: Duration,
+    /// How often failed tasks of others are looked for, on each node.
+    pub poll_failures: Duration,
 }
 
 /// Where a Proxmox VE is, and who we are to it. `Debug` shows no secret.

@@ -1,6 +1,5 @@
 //! Starts the controller and keeps it running until told to stop.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +14,6 @@ use kube::runtime::watcher;
 use kube::{Api, Client, Resource as _};
 use plan::Severity;
 use plan::node::Region;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -98,29 +93,6 @@ impl Context {
     }
 }
 
-/// Calls to Proxmox VE, by endpoint.
-struct Calls(Arc<Context>);
-
-impl fmt::Debug for Calls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Calls")
-    }
-}
-
-impl Collector for Calls {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "Calls to the Proxmox VE API";
-        let mut family = encoder.encode_descriptor("oxmox_pve_calls", help, None, MetricType::Counter)?;
-        for connection in &self.0.connections {
-            for (call, count) in connection.client.calls() {
-                let labels = [("region", connection.name.clone()), ("call", call)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Runs the controller until the token is cancelled.
 pub async fn run(settings: Settings, kube: Client, token: CancellationToken) -> Result<(), Error> {
     let registry = Registry::new();
@@ -145,7 +117,13 @@ pub async fn run(settings: Settings, kube: Client, token: CancellationToken) -> 
         settings: settings.nodes.clone(),
         kube,
     });
-    registry.register(|registry| registry.register_collector(Box::new(Calls(context.clone()))));
+    let of = context.clone();
+    let figures = move || {
+        let one =
+            |connection: &Arc<Connection>| (vec![("region", connection.name.clone())], connection.poller.figures());
+        of.connections.iter().map(one).collect()
+    };
+    registry.register(|registry| registry.register_collector(Box::new(pve::Measures(figures))));
     for connection in &context.connections {
         // A region that does not answer holds nobody up for long.
         let _late = tokio::time::timeout(FIRST, connection.poller.reading(1)).await;

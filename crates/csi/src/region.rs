@@ -429,10 +429,10 @@ impl Region {
         Ok(room)
     }
 
-    /// Waits for a task's end; none if it has not ended within the limit.
-    pub(crate) async fn finish(&self, upid: &Upid, limit: Duration) -> Option<Result<(), pve::Error>> {
+    /// Waits for the end of a task that was started for `of`; none if it has not ended within the limit.
+    pub(crate) async fn finish(&self, upid: &Upid, of: &str, limit: Duration) -> Option<Result<(), pve::Error>> {
         let mut changes = self.poller.changes();
-        self.poller.watch_task(upid.clone());
+        self.poller.watch_task_of(upid.clone(), of);
         let ended = async {
             loop {
                 let seen = self.poller.task(upid);

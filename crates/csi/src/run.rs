@@ -1,11 +1,14 @@
 //! Starts controller or node plugin, and keeps it running until told to stop.
 
+use std::sync::Arc;
+
 use csi_proto::csi::controller_server::ControllerServer;
 use csi_proto::csi::identity_server::IdentityServer;
 use csi_proto::csi::node_server::NodeServer;
 use csi_proto::registration::registration_server::RegistrationServer;
 use daemon::health::Health;
 use daemon::metrics::Registry;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::controller::{Controller, Regions};
@@ -30,16 +33,46 @@ pub async fn controller(settings: ControllerSettings, stop: CancellationToken) -
         let region = Region::new(of, &settings, stop.clone());
         regions.push(region.map_err(|why| Error::Region { region: of.name.clone(), why })?);
     }
+    for region in &regions {
+        tokio::spawn(tell_failures(region.poller.failures(), stop.clone()));
+    }
+    let regions = Arc::new(Regions::new(regions));
     if let Some(addr) = settings.admin {
-        daemon::admin::serve(addr, health.clone(), Registry::new(), stop.clone()).await?;
+        let registry = Registry::new();
+        registry.register(|into| into.register_collector(Box::new(pve::Measures(figures(regions.clone())))));
+        daemon::admin::serve(addr, health.clone(), registry, stop.clone()).await?;
     }
     let socket = Socket::bind(&settings.socket)?;
     let services = Services::default()
         .with(IdentityServer::new(Identity::new(&settings.driver, health.clone())))
-        .with(ControllerServer::new(Controller::new(Regions::new(regions).into())));
+        .with(ControllerServer::new(Controller::new(regions)));
     health.set_ready(true);
     tracing::info!(socket = %settings.socket.display(), driver = settings.driver, "working");
     socket.serve(services, stop).await
+}
+
+type Told = Vec<(Vec<(&'static str, String)>, pve::Figures)>;
+
+fn figures(regions: Arc<Regions>) -> impl Fn() -> Told + Send + Sync + 'static {
+    move || {
+        let one = |region: &Arc<Region>| (vec![("region", region.name.clone())], region.poller.figures());
+        regions.all().map(one).collect()
+    }
+}
+
+/// Tasks of ours that fail, each once in the log, with the volume that they were for.
+async fn tell_failures(mut failures: broadcast::Receiver<Arc<pve::Failure>>, stop: CancellationToken) {
+    loop {
+        let failure = tokio::select! {
+            failure = failures.recv() => failure,
+            () = stop.cancelled() => return,
+        };
+        match failure {
+            Ok(failure) => failure.log(|_| None),
+            Err(broadcast::error::RecvError::Lagged(missed)) => tracing::warn!(missed, "failed tasks were not told"),
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
 }
 
 /// Runs the node plugin until told to stop.

@@ -1,6 +1,5 @@
 //! The door: `/pve` for targets, `/metrics` for the exporter itself and its default target.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +11,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use daemon::metrics::Registry;
-use prometheus_client::collector::Collector as Collect;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -61,27 +56,6 @@ struct Door {
     kubernetes: Option<Reader>,
 }
 
-/// Calls to Proxmox VE, by endpoint.
-struct Calls(Arc<Door>);
-
-impl fmt::Debug for Calls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Calls")
-    }
-}
-
-impl Collect for Calls {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "Calls to the Proxmox VE API";
-        let mut family = encoder.encode_descriptor("oxmox_pve_calls", help, None, MetricType::Counter)?;
-        for (call, count) in self.0.targets.calls() {
-            let labels = [("call", call)];
-            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-}
-
 /// Answers scrapes until the token is cancelled. `ready` is told the address that was taken.
 pub async fn run(
     settings: Settings,
@@ -102,7 +76,9 @@ pub async fn run(
         kubernetes: kube.map(|kube| Reader::spawn(kube, token.clone())),
         settings,
     });
-    registry.register(|into| into.register_collector(Box::new(Calls(door.clone()))));
+    let of = door.clone();
+    let figures = pve::Measures(move || vec![(Vec::new(), of.targets.figures())]);
+    registry.register(|into| into.register_collector(Box::new(figures)));
     let routes = Router::new()
         .route("/", get(index))
         .route("/pve", get(pve))

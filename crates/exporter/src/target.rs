@@ -86,15 +86,13 @@ impl Targets {
         Ok(target)
     }
 
-    /// Calls by endpoint over all targets.
-    pub(crate) fn calls(&self) -> Vec<(String, u64)> {
-        let mut sum: HashMap<String, u64> = HashMap::new();
+    /// Calls over all targets.
+    pub(crate) fn figures(&self) -> pve::Figures {
+        let mut sum = pve::Figures::default();
         for target in self.open.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            for (call, count) in target.client.calls() {
-                *sum.entry(call).or_default() += count;
-            }
+            sum.add(target.client.figures());
         }
-        sum.into_iter().collect()
+        sum
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::call::Call;
 use crate::config::{ClientConfig, ConfigError};
 use crate::error::Error;
+use crate::figures::Figures;
 use crate::transport::{Answer, Transport};
 
 /// A client of one Proxmox cluster.
@@ -32,7 +33,12 @@ impl Client {
 
     /// How often each call was sent, by method and path template (`GET /nodes/{node}/tasks`).
     pub fn calls(&self) -> BTreeMap<String, u64> {
-        self.transport.calls()
+        self.transport.figures().calls.into_iter().map(|(call, of)| (call, of.sent)).collect()
+    }
+
+    /// Calls with their failures and time. Tasks are the [`crate::Poller`]'s.
+    pub fn figures(&self) -> Figures {
+        self.transport.figures()
     }
 
     pub(crate) async fn answer(&self, call: &Call) -> Result<Answer, Error> {

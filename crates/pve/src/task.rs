@@ -136,6 +136,16 @@ impl Client {
             .with("source", "all")?
             .with("since", since)?
             .with("limit", limit)?;
+        self.task_rows(call).await
+    }
+
+    /// A node's last failed tasks, newest first, at most `limit`. Who may not see a task is not told of it.
+    pub async fn failed_tasks(&self, node: &NodeName, limit: u32) -> Result<Vec<TaskRow>, Error> {
+        let call = Call::get("/nodes/{node}/tasks", &[node.as_str()])?.with("errors", 1)?.with("limit", limit)?;
+        self.task_rows(call).await
+    }
+
+    async fn task_rows(&self, call: Call) -> Result<Vec<TaskRow>, Error> {
         let rows: Vec<Value> = self.fetch(call).await?;
         // A row that does not read is passed over; a task of ours among them is asked for by itself.
         let rows = rows.into_iter().filter_map(|row| serde_json::from_value::<RawRow>(row).ok());

@@ -22,6 +22,7 @@ use crate::base_url::BaseUrl;
 use crate::call::Call;
 use crate::config::{ClientConfig, ConfigError, Proxy, Timeouts};
 use crate::error::{Error, Refused, Tried, Unanswered, UnsentCause};
+use crate::figures::{Figures, UNSENT};
 use crate::login::{Login, Pass};
 use crate::refusal::Refusal;
 use crate::trust::{self, Trust};
@@ -36,7 +37,7 @@ pub(crate) struct Transport {
     preferred: AtomicUsize,
     login: Login,
     timeouts: Timeouts,
-    calls: Mutex<BTreeMap<String, u64>>,
+    figures: Mutex<Figures>,
 }
 
 struct Door {
@@ -89,13 +90,13 @@ impl Transport {
             preferred: AtomicUsize::new(0),
             login: Login::new(auth, timeouts.ticket)?,
             timeouts,
-            calls: Mutex::new(BTreeMap::new()),
+            figures: Mutex::default(),
         })
     }
 
-    /// How often each call was sent, by method and template.
-    pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Calls so far.
+    pub(crate) fn figures(&self) -> Figures {
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends a call under our name.
@@ -151,7 +152,20 @@ impl Transport {
     async fn once(&self, door: &Door, call: &Call, pass: Option<&Pass>) -> Result<Answer, Failure> {
         let not_sent = |e: &dyn StdError| Failure::NotSent(chain(e));
         let _permit = door.gate.acquire().await.map_err(|e| not_sent(&e))?;
-        self.count(call);
+        self.figures.lock().unwrap_or_else(PoisonError::into_inner).sent(call.counted());
+        let began = Instant::now();
+        let answer = self.ask(door, call, pass).await;
+        let failed = match &answer {
+            Ok(_) => None,
+            Err(Failure::NotSent(_)) => Some(UNSENT),
+            Err(Failure::Final(error)) => Some(error.category()),
+        };
+        let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.answered(call.counted(), began.elapsed(), failed);
+        answer
+    }
+
+    async fn ask(&self, door: &Door, call: &Call, pass: Option<&Pass>) -> Result<Answer, Failure> {
         let began = Instant::now();
         let request = self.request(door, call, pass);
         let response = match request.send().await {
@@ -196,11 +210,6 @@ impl Transport {
                 .timeout(self.timeouts.answer),
             None => request.timeout(self.timeouts.answer),
         }
-    }
-
-    fn count(&self, call: &Call) {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        *calls.entry(call.counted()).or_default() += 1;
     }
 }
 

@@ -15,6 +15,7 @@ pub mod capi;
 mod control_plane;
 mod eventually;
 pub mod leash;
+mod packages;
 mod process;
 mod python;
 pub mod requirements;
@@ -27,6 +28,7 @@ pub use control_plane::{
     token_kubeconfig,
 };
 pub use eventually::{NotYet, TimedOut, eventually, eventually_blocking};
+pub use packages::Prometheus;
 pub use process::{Process, ProcessSpec};
 pub use python::python;
 pub use tools::{Progress, Stage, Tool, Tools};

@@ -15,7 +15,9 @@ const IDLE: f64 = 1.0;
 const POLL: &str = "GET /cluster/resources";
 
 async fn set(name: &str) -> Option<Stage> {
-    let options = StageOptions { manager_args: vec![format!("--poll-idle={IDLE}")], ..StageOptions::default() };
+    // Looks for failed tasks of others come once a minute, and would be counted now and then.
+    let manager_args = vec![format!("--poll-idle={IDLE}"), "--poll-failures=3600".to_owned()];
+    let options = StageOptions { manager_args, ..StageOptions::default() };
     let stage = Stage::set(name, options).await.unwrap()?;
     stage.cluster(json!({})).await.unwrap();
     Some(stage)

@@ -127,7 +127,7 @@ pub(super) async fn act(
             (MachineReason::DeletionFailed, client.destroy(node, guest.vmid(), Purge::Yes).await.map(Some))
         }
     };
-    Ok(called(ctx, connection, who, step, doing, call))
+    Ok(called(ctx, connection, scope, who, step, doing, call))
 }
 
 /// Whether a step may change the VM's configuration; what was read of it is kept otherwise.
@@ -152,6 +152,7 @@ async fn remove(client: &pve::Client, node: &pve_types::NodeName, volume: &Volum
 fn called(
     ctx: &Context,
     connection: &Connection,
+    scope: &Scope,
     who: &Identity,
     step: &Step,
     doing: MachineReason,
@@ -160,7 +161,7 @@ fn called(
     ctx.memory.with(&who.uid, |progress| progress.called(changes(step)));
     match call {
         Ok(Some(upid)) => {
-            connection.poller.watch_task(upid.clone());
+            connection.poller.watch_task_of(upid.clone(), &scope.words());
             ctx.memory.with(&who.uid, |progress| {
                 progress.task = Some(upid);
                 progress.cloud_init = None;

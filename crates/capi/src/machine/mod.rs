@@ -41,6 +41,11 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// As logs name it.
+    fn words(&self) -> String {
+        crate::failures::words(&self.machine)
+    }
+
     fn secrets(&self, ctx: &Context) -> Api<Secret> {
         Api::namespaced(ctx.kube.clone(), &self.machine.namespace().unwrap_or_default())
     }

@@ -104,7 +104,7 @@ fn task(ctx: &Context, connection: &Connection, scope: &Scope, who: &Identity) -
     let seen = connection.poller.task(&upid);
     match &seen {
         TaskSeen::Unknown => {
-            connection.poller.watch_task(upid.clone());
+            connection.poller.watch_task_of(upid.clone(), &scope.words());
             ctx.memory.with(&who.uid, |progress| progress.task = Some(upid.clone()));
             Seen::Known(Task { upid })
         }

@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Seconds between readings of tasks under way.
     #[arg(long, default_value_t = 0.25, value_name = "SECONDS")]
     poll_tasks: f64,
+    /// Seconds between looks for tasks of others that failed on VMs of ours, one call for each node; for the log.
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
+    poll_failures: f64,
 }
 
 impl Args {
@@ -77,6 +80,7 @@ impl Args {
             poll_idle: seconds("--poll-idle", self.poll_idle)?,
             poll_busy: seconds("--poll-busy", self.poll_busy)?,
             poll_tasks: seconds("--poll-tasks", self.poll_tasks)?,
+            poll_failures: seconds("--poll-failures", self.poll_failures)?,
         })
     }
 }

@@ -127,7 +127,7 @@ pub(super) async fn make_copy(region: &Arc<Region>, place: &Place, of: CopyOf) -
     let mut seen = Copying { busy: Seen::Unasked, holders: Seen::Unasked, task: None, next: Seen::Unasked };
     let (mut how, mut copied) = (How::AsLastRead, false);
     for _ in 0..PASSES {
-        match task(region, &serial).await {
+        match task(region, &serial, &source).await {
             Standing::None => seen.task = None,
             Standing::Told(task) => seen.task = Some(task),
             Standing::Done => {
@@ -199,9 +199,9 @@ enum Standing {
 }
 
 /// How the task of a copy stands, after waiting for it a while.
-async fn task(region: &Region, serial: &str) -> Standing {
+async fn task(region: &Region, serial: &str, source: &VolumeId) -> Standing {
     let Some(upid) = region.copy_task(serial) else { return Standing::None };
-    match region.finish(&upid, COPY).await {
+    match region.finish(&upid, &format!("copy {serial} of volume {source}"), COPY).await {
         Some(Ok(())) => Standing::Done,
         Some(Err(error)) if error.refusal() == Some(&pve::Refusal::DigestConflict) => Standing::Overtaken,
         Some(Err(error)) => Standing::Told(Task::Failed(refusal("the task", &error).why)),

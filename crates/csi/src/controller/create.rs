@@ -156,7 +156,7 @@ pub(super) async fn make(region: &Region, order: &plan::volume::MakeHolder) -> R
         }
         _ => refusal(&doing, &error),
     })?;
-    match region.finish(&upid, copy::TASK).await {
+    match region.finish(&upid, &format!("holder {}", order.vmid), copy::TASK).await {
         Some(Ok(())) => {}
         Some(Err(error)) => return Err(refusal(&doing, &error)),
         None => return Err(Refusal::new(Kind::Aborted, format!("{doing} is still under way: ask again"))),

@@ -71,14 +71,16 @@ pub(super) async fn grow(region: &Arc<Region>, volume: &VolumeId, range: Range) 
             Decision::Refuse(refusal) => return Err(refusal),
             Decision::Do(step) => {
                 match region.act(&step).await {
-                    Ok(Acted::Task(upid)) => match region.finish(&upid, copy::TASK).await {
-                        Some(Ok(())) => {}
-                        Some(Err(error)) => failed(region, volume, &step, &error, &mut seen).await?,
-                        None => {
-                            let why = format!("{} is still under way: ask again", words(&step));
-                            return Err(Refusal::new(Kind::Aborted, why));
+                    Ok(Acted::Task(upid)) => {
+                        match region.finish(&upid, &format!("volume {volume}"), copy::TASK).await {
+                            Some(Ok(())) => {}
+                            Some(Err(error)) => failed(region, volume, &step, &error, &mut seen).await?,
+                            None => {
+                                let why = format!("{} is still under way: ask again", words(&step));
+                                return Err(Refusal::new(Kind::Aborted, why));
+                            }
                         }
-                    },
+                    }
                     Ok(Acted::Done | Acted::Allocated(_)) => {}
                     Err(error) => failed(region, volume, &step, &error, &mut seen).await?,
                 }

@@ -3,9 +3,11 @@
 //! * Reads `/cluster/resources` every `idle`, or every `busy` while someone is at work.
 //! * For each node on which a watched task runs, one list of tasks every `tasks`; a task that the list
 //!   misses is asked for by itself.
+//! * If somebody wants failures of others' tasks too, one list of failed tasks of each node, now and then.
 //! * Promises: calls do not grow with the number of guests; what has changed is told once.
 //! * Assumes: everybody who starts a task says so by [`Poller::watch_task`].
 
+mod failures;
 mod snapshot;
 mod tasks;
 
@@ -22,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::error::{Error, UnsentCause};
+use crate::figures::Figures;
 use crate::resources::Resources;
 use crate::task::TaskRow;
 
+pub use failures::Failure;
 pub use snapshot::{Changed, Changes, Snapshot};
 pub use tasks::TaskSeen;
 use tasks::Tasks;
@@ -70,6 +74,7 @@ struct Shared {
     shutdown: CancellationToken,
     snapshot: watch::Sender<Arc<Snapshot>>,
     changes: broadcast::Sender<Arc<Changes>>,
+    failures: broadcast::Sender<Arc<Failure>>,
     /// The reading that was last begun.
     begun: AtomicU64,
     /// The reading that somebody waits for.
@@ -109,6 +114,7 @@ impl Poller {
             shutdown,
             snapshot: watch::Sender::new(Arc::new(nothing)),
             changes: broadcast::Sender::new(CHANGES_KEPT),
+            failures: broadcast::Sender::new(CHANGES_KEPT),
             begun: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             wake: Notify::new(),
@@ -180,13 +186,39 @@ impl Poller {
 
     /// Watches a task that was started. Watching it again changes nothing.
     pub fn watch_task(&self, upid: Upid) {
-        lock(&self.shared.tasks).watch(upid, Instant::now(), self.shared.options.tasks);
+        self.watch(upid, None);
+    }
+
+    /// Watches a task that was started for that object, which its failure then names ([`Failure::of`]).
+    pub fn watch_task_of(&self, upid: Upid, object: &str) {
+        self.watch(upid, Some(object));
+    }
+
+    fn watch(&self, upid: Upid, of: Option<&str>) {
+        lock(&self.shared.tasks).watch(upid, of, Instant::now(), self.shared.options.tasks);
         self.shared.tasks_wake.notify_one();
     }
 
     /// How a watched task stands, as last seen.
     pub fn task(&self, upid: &Upid) -> TaskSeen {
         lock(&self.shared.tasks).seen(upid)
+    }
+
+    /// Tasks that fail from now on, each told once: those that are watched, and, after [`Poller::watch_failures`], all
+    /// that our credentials may see.
+    pub fn failures(&self) -> broadcast::Receiver<Arc<Failure>> {
+        self.shared.failures.subscribe()
+    }
+
+    /// Looks for failed tasks that nobody here has started, on each node that is online, with one call every so often.
+    pub fn watch_failures(&self, every: Duration) {
+        tokio::spawn(failures::read(self.shared.clone(), every));
+    }
+
+    /// Calls so far, and the tasks that were waited for.
+    pub fn figures(&self) -> Figures {
+        let tasks = lock(&self.shared.tasks).figures.clone();
+        Figures { tasks, ..self.shared.client.figures() }
     }
 
     /// Tasks of ours on the guest that were seen within the last quarter of an hour, newest first.
@@ -211,6 +243,11 @@ impl Shared {
     fn tell(&self, changes: Changes) {
         // Nobody listening is no failure.
         let _ = self.changes.send(Arc::new(changes));
+    }
+
+    fn fail(&self, failure: Failure) {
+        // Nobody listening is no failure.
+        let _ = self.failures.send(Arc::new(failure));
     }
 
     /// When to read next, having begun the last reading then, with so many failures in a row.

@@ -17,9 +17,11 @@ use pve_types::{NodeName, Upid, Vmid};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::failures::Failure;
 use super::snapshot::{Changed, Changes};
 use super::{Shared, lock};
 use crate::error::{Error, TaskFailed};
+use crate::figures::{Ended, TaskFigures};
 use crate::refusal::Refusal;
 use crate::task::{TAIL, TaskRow, TaskStatus};
 
@@ -74,11 +76,15 @@ impl TaskSeen {
 pub(super) struct Tasks {
     watched: BTreeMap<Upid, Watched>,
     rows: BTreeMap<Upid, (TaskRow, Instant)>,
+    pub(super) figures: BTreeMap<(String, Ended), TaskFigures>,
     being_read: BTreeSet<NodeName>,
 }
 
 struct Watched {
     seen: TaskSeen,
+    /// For what object.
+    of: Option<String>,
+    since: Instant,
     ended_at: Option<Instant>,
     doubtful: bool,
     own_look: Instant,
@@ -86,10 +92,12 @@ struct Watched {
 }
 
 impl Tasks {
-    pub(super) fn watch(&mut self, upid: Upid, now: Instant, round: Duration) {
+    pub(super) fn watch(&mut self, upid: Upid, of: Option<&str>, now: Instant, round: Duration) {
         let own_pause = round.saturating_mul(OWN_LOOK_ROUNDS);
-        self.watched.entry(upid).or_insert(Watched {
+        self.watched.entry(upid).or_insert_with(|| Watched {
             seen: TaskSeen::Running,
+            of: of.map(ToOwned::to_owned),
+            since: now,
             ended_at: None,
             doubtful: false,
             own_look: now + own_pause,
@@ -99,6 +107,32 @@ impl Tasks {
 
     pub(super) fn seen(&self, upid: &Upid) -> TaskSeen {
         self.watched.get(upid).map_or(TaskSeen::Unknown, |watched| watched.seen.clone())
+    }
+
+    pub(super) fn watches(&self, upid: &Upid) -> bool {
+        self.watched.contains_key(upid)
+    }
+
+    /// A watched task has ended; the failure, if it is one.
+    fn end(&mut self, upid: &Upid, status: TaskStatus, log_tail: Vec<String>, now: Instant) -> Option<Failure> {
+        if let Some((row, at)) = self.rows.get_mut(upid) {
+            row.status = status.clone();
+            *at = now;
+        }
+        let ended = match &status {
+            TaskStatus::Running => return None,
+            TaskStatus::Ok => Ended::Ok,
+            TaskStatus::Warnings(_) => Ended::Warnings,
+            TaskStatus::Failed(_) => Ended::Failed,
+        };
+        let watched = self.watched.get_mut(upid)?;
+        watched.seen = TaskSeen::Ended { status, log_tail };
+        watched.ended_at = Some(now);
+        let figures = self.figures.entry((upid.kind.to_string(), ended)).or_default();
+        figures.ended += 1;
+        figures.waited += now.saturating_duration_since(watched.since);
+        let Some(Error::TaskFailed(task)) = watched.seen.failure(upid) else { return None };
+        Some(Failure { task: *task, of: watched.of.clone() })
     }
 
     pub(super) fn recent(&self, vmid: Vmid) -> Vec<TaskRow> {
@@ -256,14 +290,9 @@ async fn settle(shared: &Shared, upid: &Upid, status: TaskStatus) -> bool {
         TaskStatus::Running | TaskStatus::Ok | TaskStatus::Warnings(_) => Vec::new(),
     };
     let now = Instant::now();
-    let mut tasks = lock(&shared.tasks);
-    if let Some((row, at)) = tasks.rows.get_mut(upid) {
-        row.status = status.clone();
-        *at = now;
-    }
-    if let Some(watched) = tasks.watched.get_mut(upid) {
-        watched.seen = TaskSeen::Ended { status, log_tail };
-        watched.ended_at = Some(now);
+    let failure = lock(&shared.tasks).end(upid, status, log_tail, now);
+    if let Some(failure) = failure {
+        shared.fail(failure);
     }
     true
 }

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result};
 
 /// Held while it lives.
 #[must_use = "dropped, the lock is free"]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Takes it; calls `waiting` once when another holds it.
-    pub(super) fn take(path: &Path, waiting: impl FnOnce()) -> Result<Self> {
+    pub(crate) fn take(path: &Path, waiting: impl FnOnce()) -> Result<Self> {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).with_context(|| format!("make `{}`", dir.display()))?;
         }

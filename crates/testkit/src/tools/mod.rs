@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+pub(crate) use self::lock::Lock;
 pub use self::progress::{Progress, Stage};
 pub use self::tool::Tool;
+pub(crate) use self::watch::watch;
 use crate::cache::cache_dir;
 
 /// Where each tool is.

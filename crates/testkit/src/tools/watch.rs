@@ -16,7 +16,7 @@ use crate::process::tail;
 const TICK: Duration = Duration::from_secs(5);
 
 /// Runs a command to its end. Each tick gets the last line that it said.
-pub(super) fn watch(mut command: Command, log: &Path, tick: &dyn Fn(Option<String>)) -> Result<()> {
+pub(crate) fn watch(mut command: Command, log: &Path, tick: &dyn Fn(Option<String>)) -> Result<()> {
     let program = command.get_program().to_owned();
     let program = program.display();
     let file = File::create(log).with_context(|| format!("open log `{}`", log.display()))?;
