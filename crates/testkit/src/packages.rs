@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::cache::cache_dir;
 use crate::tools::{Lock, watch};
 
-/// What we take from Debian; with the name of its package, it is the key of the cache.
+/// What we take from Debian; the names are the key of the cache.
 const PACKAGES: [&str; 2] = ["prometheus", "prometheus-alertmanager"];
 
 /// Where apt finds Debian's sources; others may be out of reach.
@@ -60,6 +60,11 @@ impl Prometheus {
     /// Prometheus itself.
     pub fn prometheus(&self) -> PathBuf {
         self.root.join("usr/bin/prometheus")
+    }
+
+    /// What they expect in `/usr/share`.
+    pub fn share(&self) -> PathBuf {
+        self.root.join("usr/share")
     }
 
     /// Alertmanager.

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use testkit::{Tool, Tools};
+use testkit::{Prometheus, Tool, Tools};
+
+/// What comes out of Debian's packages; one brings all.
+const PACKAGED: [&str; 3] = ["promtool", "prometheus", "alertmanager"];
 
 /// Build the Kubernetes tools that tests and the demo need, once, into the cache; print where they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only these (`etcd`, `kube-apiserver`, `go-proxmox`, …); all of Kubernetes if none is named.
+    /// Only these (`etcd`, `kube-apiserver`, `go-proxmox`, …); all of Kubernetes if none is
+    /// named. `promtool`, `prometheus` and `alertmanager` are unpacked from Debian's packages.
     names: Vec<String>,
     /// Also make this a directory of links to them, CNI plugins in `cni/`.
     #[arg(long, value_name = "DIR")]
@@ -18,7 +22,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let which = named(&args.names)?;
+    let packaged = |name: &String| PACKAGED.contains(&name.as_str());
+    let (of_debian, names): (Vec<String>, Vec<String>) = args.names.iter().cloned().partition(packaged);
+    if !of_debian.is_empty() {
+        let found = Prometheus::ensure(&|says| drop(writeln!(std::io::stderr(), "Debian's packages: {says}")))?;
+        let mut out = std::io::stdout().lock();
+        for path in [found.promtool(), found.prometheus(), found.alertmanager()] {
+            writeln!(out, "{}", path.display()).context("print where the programs are")?;
+        }
+        if names.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    let which = named(&names)?;
     let tools = Tools::ensure(&which, &|progress| {
         // Nobody to tell is no reason to stop building.
         let _ = writeln!(std::io::stderr(), "{progress}");

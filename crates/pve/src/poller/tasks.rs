@@ -94,6 +94,10 @@ struct Watched {
 impl Tasks {
     pub(super) fn watch(&mut self, upid: Upid, of: Option<&str>, now: Instant, round: Duration) {
         let own_pause = round.saturating_mul(OWN_LOOK_ROUNDS);
+        // There from the start: what counts increases does not see a counter's first value.
+        for ended in [Ended::Ok, Ended::Failed] {
+            self.figures.entry((upid.kind.clone(), ended)).or_default();
+        }
         self.watched.entry(upid).or_insert_with(|| Watched {
             seen: TaskSeen::Running,
             of: of.map(ToOwned::to_owned),
@@ -128,7 +132,7 @@ impl Tasks {
         let watched = self.watched.get_mut(upid)?;
         watched.seen = TaskSeen::Ended { status, log_tail };
         watched.ended_at = Some(now);
-        let figures = self.figures.entry((upid.kind.to_string(), ended)).or_default();
+        let figures = self.figures.entry((upid.kind.clone(), ended)).or_default();
         figures.ended += 1;
         figures.waited += now.saturating_duration_since(watched.since);
         let Some(Error::TaskFailed(task)) = watched.seen.failure(upid) else { return None };
