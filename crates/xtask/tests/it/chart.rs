@@ -149,3 +149,37 @@ fn credentials_of_the_values_become_a_secret_that_the_manager_reads() {
     }
     assert!(manager["args"].as_array().unwrap().contains(&"--namespace=team-a".into()));
 }
+
+#[test]
+fn monitoring_makes_what_prometheus_and_grafana_read_and_nothing_unless_it_is_switched_on() {
+    let who = "monitoring_makes_what_prometheus_and_grafana_read";
+    let Some(all) = rendered(who, &[]) else { return };
+    assert!(all.iter().all(|object| object["apiVersion"] != "monitoring.coreos.com/v1"));
+    let set = [
+        "monitoring.scrape=true",
+        "monitoring.rules=true",
+        "monitoring.dashboards=true",
+        "monitoring.targets={pve1,pve2}",
+        "monitoring.labels.release=kps",
+        "monitoring.runbooks=https://example.com/runbooks",
+        "exporter.enabled=true",
+        "exporter.configSecret=pve",
+    ];
+    let Some(all) = rendered(who, &set) else { return };
+    let of = |kind: &str| all.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"));
+    let rules = of("PrometheusRule").pointer("/spec/groups/0/rules").and_then(Value::as_array).unwrap();
+    assert_eq!(rules.len(), 10);
+    for rule in rules {
+        let page = rule.pointer("/annotations/runbook_url").and_then(Value::as_str).unwrap();
+        assert!(page.starts_with("https://example.com/runbooks/"), "{page}");
+    }
+    assert_eq!(of("PrometheusRule")["metadata"]["labels"]["release"], "kps");
+    let endpoints = of("ServiceMonitor").pointer("/spec/endpoints").and_then(Value::as_array).unwrap();
+    assert_eq!(endpoints.len(), 2);
+    assert_eq!(endpoints[1]["params"]["target"][0], "pve2");
+    assert_eq!(of("PodMonitor").pointer("/spec/podMetricsEndpoints/1/relabelings/0/replacement").unwrap(), "oxmox");
+    let boards = all.iter().find(|object| object["metadata"]["name"] == "oxmox-dashboards").unwrap();
+    for board in boards["data"].as_object().unwrap().values() {
+        let _json: Value = serde_json::from_str(board.as_str().unwrap()).unwrap();
+    }
+}
