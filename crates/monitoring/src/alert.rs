@@ -50,7 +50,7 @@ pub const ALERTS: [Alert; 10] = [
         name: "ProxmoxMetricsIncomplete",
         severity: Severity::Warning,
         after: "10m",
-        expr: r#"oxmox_exporter_collector_success == 0"#,
+        expr: "oxmox_exporter_collector_success == 0",
         summary: "Collector `{{ $labels.collector }}` does not read all of `{{ $labels.instance }}`",
         description: "What this collector tells has been missing for ten minutes; alerts that need it are blind.",
     },

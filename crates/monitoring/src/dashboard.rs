@@ -59,7 +59,7 @@ pub enum Unit {
 }
 
 /// A panel.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Panel {
     /// Its title.
     pub title: &'static str,

@@ -63,7 +63,7 @@ pub(crate) struct Args {
 
 /// Checks and prints. What cannot even begin ends with 3: a 2 would say that a check has failed.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    check(args).await.or_else(|why| {
+    Box::pin(check(args)).await.or_else(|why| {
         // stderr may be closed; then nobody reads this
         let _unheard = writeln!(std::io::stderr(), "error: {}", daemon::chain(why.as_ref()));
         Ok(ExitCode::from(3))
