@@ -21,7 +21,8 @@ use crate::command;
         oxmox run capi --help                           run the Cluster API provider\n  \
         oxmox run csi-controller --help                 run the controller of the CSI driver\n  \
         oxmox run csi-node --help                       run its node plugin\n  \
-        oxmox verify --help                             check a Proxmox VE and a cluster on it\n\n\
+        oxmox verify --help                             check a Proxmox VE and a cluster on it\n  \
+        oxmox worker --help                             join this machine to a cluster, and leave again\n\n\
         The documentation is in docs/; `make demo` shows all of it on a simulated Proxmox VE."
 )]
 pub(crate) struct Args {
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  oxmox crds | kubectl apply --server-side -f -")]
     Crds,
     Verify(Box<command::verify::Args>),
+    #[command(subcommand)]
+    Worker(command::worker::Command),
     /// Show everything on a simulated Proxmox VE, with real Kubernetes.
     #[cfg(feature = "demo")]
     Demo(command::demo::Args),

@@ -33,9 +33,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The exit code of a command line that cannot be used. For `verify` a 2 says that a check has failed.
+/// The exit code of a command line that cannot be used. For `verify` and `worker check` a 2 says that a check has failed.
 fn unusable(words: impl IntoIterator<Item = OsString>) -> u8 {
-    if words.into_iter().any(|word| word == "verify") { 3 } else { 2 }
+    let words: Vec<OsString> = words.into_iter().take(3).collect();
+    if words.iter().any(|word| word == "verify" || word == "check") { 3 } else { 2 }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(crate) mod run_csi_controller;
 pub(crate) mod run_csi_node;
 pub(crate) mod run_exporter;
 pub(crate) mod verify;
+pub(crate) mod worker;
 
 use std::future::Future;
 use std::io::{ErrorKind, Write as _};
@@ -30,6 +31,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(Run::CsiNode(args)) => block_on(run_csi_node::run(*args)),
         Command::Run(Run::Exporter(args)) => on_one_thread(run_exporter::run(*args)),
         Command::Verify(args) => block_on(verify::run(*args)),
+        Command::Worker(command) => block_on(worker::run(command)),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(args),
         #[cfg(feature = "demo")]
