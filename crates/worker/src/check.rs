@@ -520,7 +520,7 @@ pub(crate) mod test {
             ("host.clock", Outcome::Warning, "7.0 s ahead of", |h| server(h).clock_ahead_ms = Seen::Known(-7_000)),
             ("host.token", Outcome::Failed, "expired", |h| server(h).token = Seen::Known(TokenSays::NoSuchId)),
             ("host.token", Outcome::Failed, "another secret", |h| {
-                server(h).token = Seen::Known(TokenSays::WrongSecret)
+                server(h).token = Seen::Known(TokenSays::WrongSecret);
             }),
             ("host.token", Outcome::Failed, "may not read", |h| server(h).token = Seen::Known(TokenSays::MayNotJoin)),
             ("host.name-free", Outcome::Failed, "Node `w-0` is there already, and Ready", |h| {

@@ -90,9 +90,12 @@ pub fn without(saved: &str, gone: &BTreeSet<String>) -> Option<String> {
     for (table, (rules, chains)) in tables {
         // a String takes everything
         let _ = writeln!(script, "*{table}");
-        rules.iter().for_each(|rule| _ = writeln!(script, "{rule}"));
-        chains.iter().for_each(|chain| _ = writeln!(script, "-F {chain}"));
-        chains.iter().for_each(|chain| _ = writeln!(script, "-X {chain}"));
+        let rules = rules.iter().cloned();
+        let emptied = chains.iter().map(|chain| format!("-F {chain}"));
+        let removed = chains.iter().map(|chain| format!("-X {chain}"));
+        for line in rules.chain(emptied).chain(removed) {
+            let _ = writeln!(script, "{line}");
+        }
         script.push_str("COMMIT\n");
     }
     (!script.is_empty()).then_some(script)

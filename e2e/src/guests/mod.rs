@@ -113,6 +113,27 @@ impl Guests {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Copies a file into a guest, as a program.
+    pub async fn put(&self, vmid: u64, from: &Path, to: &str) -> Result<()> {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.arg("exec").arg("--state").arg(&self.state).arg(vmid.to_string());
+        command.args(["sh", "-c", "cat > \"$0\" && chmod 755 \"$0\"", to]);
+        let file = std::fs::File::open(from).with_context(|| format!("open `{}`", from.display()))?;
+        let output = command.stdin(file).output().await.context("start `guest-node`")?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "copy `{}` into VM {vmid}: {}", from.display(), error.trim());
+        Ok(())
+    }
+
+    /// Runs a command in a guest that may fail: its exit code, and all that it says.
+    pub async fn tries(&self, vmid: u64, words: &[&str]) -> Result<(i32, String)> {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.arg("exec").arg("--state").arg(&self.state).arg(vmid.to_string()).args(words);
+        let output = command.stdin(std::process::Stdio::null()).output().await.context("start `guest-node`")?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// Kills that process as a power cut would.
     pub async fn kill(&mut self) -> Result<()> {
         let process = self.process.take().context("guest-node does not run")?;

@@ -10,3 +10,4 @@ mod exporter;
 mod guest;
 mod life;
 mod quiet;
+mod worker;

@@ -242,26 +242,15 @@ async fn join_it(args: JoinArgs) -> anyhow::Result<ExitCode> {
 
 async fn dry_join(place: &Place, bundle: &Bundle, ignore: &[String]) -> anyhow::Result<ExitCode> {
     let (host, report) = worker_run::look(place, Some(bundle), ignore, now).await?;
-    let mut text = report.text();
-    let code = match join::next(bundle, &host, &report) {
-        join::Next::Done { node } => {
-            text += &format!("\nNode `{node}` is Ready already: nothing to do\n");
-            0
-        }
-        join::Next::Wait { message } => {
-            text += &format!("\nwould wait for the Node to become Ready: {message}\n");
-            0
-        }
+    let (code, more) = match join::next(bundle, &host, &report) {
+        join::Next::Done { node } => (0, format!("Node `{node}` is Ready already: nothing to do")),
+        join::Next::Wait { message } => (0, format!("would wait for the Node to become Ready: {message}")),
         join::Next::Undo => {
-            text += "\nwould take away what an earlier join has left, and then join:\n";
             let steps = leave::next(&observe::traces(place).await).map_err(anyhow::Error::msg)?;
-            steps.iter().for_each(|step| text += &format!("  {step}\n"));
-            0
+            let steps: Vec<String> = steps.iter().map(|step| format!("  {step}")).collect();
+            (0, format!("would take away what an earlier join has left, and then join:\n{}", steps.join("\n")))
         }
-        join::Next::Refuse { why } => {
-            text += &format!("\nwould refuse:\n{why}\n");
-            2
-        }
+        join::Next::Refuse { why } => (2, format!("would refuse:\n{why}")),
         join::Next::Join { node } => {
             let names = join::kubeadm_errors(ignore);
             let mut words = join::configuration(bundle, &node, &place.cri_socket, &names);
@@ -270,11 +259,10 @@ async fn dry_join(place: &Place, bundle: &Bundle, ignore: &[String]) -> anyhow::
                     *value = format!("{}.(not shown)", bundle.token_id()).into();
                 }
             }
-            text += &format!("\nwould run `kubeadm join` with\n{words:#}\nand wait until Node `{node}` is Ready\n");
-            0
+            (0, format!("would run `kubeadm join` with\n{words:#}\nand wait until Node `{node}` is Ready"))
         }
     };
-    say(&text).context("print what would be done")?;
+    say(&format!("{}\n{more}\n", report.text())).context("print what would be done")?;
     Ok(ExitCode::from(code))
 }
 
@@ -284,15 +272,14 @@ async fn leave_it(args: Leave) -> anyhow::Result<ExitCode> {
     let steps = leave::next(&seen).map_err(|why| anyhow::anyhow!("leave the cluster: {why}"))?;
     let node = args.node.clone().or_else(|| seen.record.known().map(|record| record.node.clone()));
     if args.dry_run {
-        let mut text = String::new();
+        let mut lines: Vec<String> = steps.iter().map(|step| format!("would {step}")).collect();
+        if lines.is_empty() {
+            lines.push("nothing of Kubernetes is left here".to_owned());
+        }
         if let (Some(_), Some(node)) = (&args.kubeconfig, &node) {
-            text += &format!("would cordon and empty Node `{node}`, and delete it at the end\n");
+            lines.insert(0, format!("would cordon and empty Node `{node}`, and delete it at the end"));
         }
-        steps.iter().for_each(|step| text += &format!("would {step}\n"));
-        if steps.is_empty() {
-            text += "nothing of Kubernetes is left here\n";
-        }
-        say(&text).context("print what would be done")?;
+        say(&format!("{}\n", lines.join("\n"))).context("print what would be done")?;
         return Ok(ExitCode::SUCCESS);
     }
     let client = match &args.kubeconfig {

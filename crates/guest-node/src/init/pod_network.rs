@@ -1,7 +1,7 @@
 //! The pods' network of a node: a bridge with addresses of the Node's own `podCIDR`s.
 //!
-//! Promises: configured as soon as the Node has a prefix, with the kubelet's own credentials and no others; the outside
-//! is told, because it routes between nodes. A cluster that brings its own CNI configuration sorts before ours.
+//! Promises: configured as soon as the Node has a prefix, with the kubelet's own credentials and no others, and again
+//! when the node has left its cluster and joined one; the outside is told, because it routes between nodes. A cluster that brings its own CNI configuration sorts before ours.
 //! Assumes a control plane that allocates node CIDRs.
 
 use std::fs;
@@ -25,10 +25,10 @@ pub(super) fn begin(note: impl Fn(&str) + Send + 'static) {
     thread::spawn(move || {
         loop {
             if Path::new(KUBECONFIG).exists()
+                && !Path::new(CONFIGURATION).exists()
                 && let Ok(true) = look()
             {
                 note("pod network is configured");
-                return;
             }
             #[expect(clippy::disallowed_methods, reason = "the edge: a Node that another program will register")]
             thread::sleep(BEAT);

@@ -25,11 +25,11 @@ struct Asked {
 #[derive(Clone, PartialEq, prost::Message)]
 struct Answered {
     #[prost(string, tag = "2")]
-    runtime_name: String,
+    name: String,
     #[prost(string, tag = "3")]
-    runtime_version: String,
+    version: String,
     #[prost(string, tag = "4")]
-    runtime_api_version: String,
+    api: String,
 }
 
 pub(super) async fn read(place: &Place) -> Seen<Runtime> {
@@ -80,8 +80,8 @@ async fn version(stream: UnixStream) -> Result<Runtime, String> {
             ));
         }
     }
-    let Answered { runtime_name, runtime_version, runtime_api_version } = unframe(body.to_bytes())?;
-    Ok(Runtime { name: runtime_name, version: runtime_version, api: runtime_api_version })
+    let Answered { name, version, api } = unframe(body.to_bytes())?;
+    Ok(Runtime { name, version, api })
 }
 
 /// A message with gRPC's head: uncompressed, and its length.
@@ -118,7 +118,7 @@ mod test {
         let mut body = vec![0, 0, 0, 0, u8::try_from(message.len()).unwrap()];
         body.extend_from_slice(message);
         let answer = unframe(body.into()).unwrap();
-        assert_eq!((answer.runtime_name.as_str(), answer.runtime_api_version.as_str()), ("containerd", "v1"));
+        assert_eq!((answer.name.as_str(), answer.api.as_str()), ("containerd", "v1"));
         assert!(unframe(Bytes::from_static(b"\0\0\0\0\x09short")).is_err());
     }
 

@@ -173,7 +173,7 @@ async fn ask(client: &Client, path: &str, now: &(impl Fn() -> Timestamp + Send +
     let date = head.headers.get("date").and_then(|date| date.to_str().ok());
     let theirs = date.and_then(|date| rfc2822::parse(date).ok()).map(|time| time.timestamp());
     // Its time has whole seconds, of a moment between question and answer.
-    let middle = (asked.as_millisecond() + answered.as_millisecond()) / 2;
+    let middle = i64::midpoint(asked.as_millisecond(), answered.as_millisecond());
     let ahead_ms = theirs.map(|theirs| theirs.as_millisecond() + 500 - middle);
     let bytes = body.collect().await.map_err(|why| super::words(&why))?.to_bytes();
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
