@@ -40,6 +40,7 @@ pub(crate) fn healthy() -> Evidence {
         proxmox: proxmox(),
         management: management(),
         workload: workload(),
+        story: Read::Known(story()),
     }
 }
 
@@ -51,6 +52,17 @@ fn certificate(clock: Option<i64>) -> Certificate {
         not_after: Some(time("2028-01-01T00:00:00Z")),
         clock_ahead_ms: clock,
     }
+}
+
+fn story() -> StorySeen {
+    let scene = |name: &str| {
+        let last = format!("all of {name} was seen");
+        let (title, outcome) = (name.to_owned(), SceneOutcome::Done);
+        (name.to_owned(), SceneSeen { title, outcome, seconds: 20.0, limit_seconds: 60.0, last })
+    };
+    let names =
+        ["quickstart", "pods", "scale", "repair", "volumes", "monitoring", "node-lost-ha", "node-lost", "delete", "nothing-left"];
+    StorySeen { scenes: names.map(scene).into() }
 }
 
 const NODES: [&str; 3] = ["pve1", "pve2", "pve3"];

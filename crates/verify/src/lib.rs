@@ -24,6 +24,6 @@ pub use gather::{Sources, gather};
 pub use judge::{CHECKS, CheckInfo, Of, judge};
 pub use page::check_pages;
 pub use report::{Check, Deselected, Outcome, Report, Severity, StepReport, Summary, Versions};
-pub use run::{Options, Progress, Run, run};
+pub use run::{Options, Progress, Run, again, run};
 pub use selection::{BadSelection, Selection};
 pub use step::{STEPS, StepId, StepInfo};

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::evidence::Evidence;
+use crate::evidence::{Cause, Evidence, Read, StorySeen};
 use crate::gather::{Sources, gather_with};
-use crate::judge::{CHECKS, judge_with};
+use crate::judge::{CHECKS, judge, judge_with};
 use crate::report::Report;
 use crate::selection::Selection;
 
@@ -15,6 +15,8 @@ pub struct Options {
     pub sources: Sources,
     /// Which checks are asked for.
     pub selection: Selection,
+    /// The story that a demo has played, if one is to be judged.
+    pub story: Option<StorySeen>,
 }
 
 /// How far we are.
@@ -53,17 +55,41 @@ pub struct Run {
 /// Reads and judges. Without a management cluster only Proxmox is judged, the other checks are listed as deselected.
 /// `progress` is told each part before it is read and each check before it is judged.
 pub async fn run(options: &Options, now: Timestamp, mut progress: impl FnMut(Progress) + Send) -> Run {
-    let evidence =
+    let mut evidence =
         gather_with(&options.sources, now, &mut |part, n, of| progress(Progress::Reading { part, n, of })).await;
+    if let Some(story) = &options.story {
+        evidence.story = Read::Known(story.clone());
+    }
     let mut n = 0;
     let selection = match options.sources.kube {
         Some(_) => options.selection.clone(),
         None => options.selection.clone().proxmox_only(),
     };
     let selection = if options.sources.probe.is_some() { selection } else { selection.without_probes() };
+    let selection = if options.story.is_some() { selection } else { selection.without_story() };
     let report = judge_with(&evidence, &selection, &mut |check| {
         n += 1;
         progress(Progress::Judging { check, n, of: CHECKS.len() });
     });
     Run { evidence, report }
+}
+
+/// Judges what was read before. Probes count as asked for where the evidence has what they found.
+pub fn again(mut evidence: Evidence, selection: Selection, story: Option<StorySeen>) -> Run {
+    if let Some(story) = story {
+        evidence.story = Read::Known(story);
+    }
+    let asked = |cause: Option<Cause>| cause != Some(Cause::NotAsked);
+    let selection = if asked(cause(&evidence.management.version)) { selection } else { selection.proxmox_only() };
+    let selection = if asked(cause(&evidence.workload.policies)) { selection } else { selection.without_probes() };
+    let selection = if asked(cause(&evidence.story)) { selection } else { selection.without_story() };
+    let report = judge(&evidence, &selection);
+    Run { evidence, report }
+}
+
+fn cause<T>(read: &Read<T>) -> Option<Cause> {
+    match read {
+        Read::Known(_) => None,
+        Read::Unread { cause, .. } => Some(*cause),
+    }
 }

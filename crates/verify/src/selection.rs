@@ -11,6 +11,7 @@ pub struct Selection {
     skip: Vec<String>,
     proxmox_only: bool,
     no_probes: bool,
+    no_story: bool,
 }
 
 /// A pattern that matches no check.
@@ -50,11 +51,20 @@ impl Selection {
         Self { no_probes: true, ..self }
     }
 
+    /// Of these only the checks that need no story.
+    #[must_use]
+    pub fn without_story(self) -> Self {
+        Self { no_story: true, ..self }
+    }
+
     /// Why the check is left out; `None`: it is asked for.
     pub(crate) fn leaves_out(&self, check: &CheckInfo) -> Option<String> {
         let id = check.id;
         if self.no_probes && check.of == Of::Probe {
             return Some("it makes pods of its own in the cluster, and they were not asked for (`--probe`)".to_owned());
+        }
+        if self.no_story && check.of == Of::Story {
+            return Some("it kills and destroys: a scene of `oxmox demo`, whose record `--story` takes".to_owned());
         }
         if self.proxmox_only && check.of != Of::Proxmox {
             return Some("it needs a management cluster, and none was given".to_owned());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use verify::evidence::StorySeen;
 use verify::render::{self, Colour};
 use verify::{Options, Progress, Report, Selection, Sources};
 
@@ -23,10 +24,16 @@ const PROBE_IMAGE: &str = "docker.io/library/busybox:1.37";
     oxmox verify --proxmox-url https://pve1:8006 --proxmox-token 'capi@pve!oxmox' --proxmox-secret UUID\n  \
     oxmox verify --proxmox-only                               no Kubernetes; $PROXMOX_URL and so on are set\n  \
     oxmox verify --only api,network-storage.iso-storage       some steps or checks\n  \
-    oxmox verify --only policies --probe                      what network policies do, by packets\n  \
+    oxmox verify policies --probe                             what network policies do, by packets\n  \
+    oxmox verify all --probe --cluster prod                   everything that may be tried on a living cluster\n  \
+    oxmox verify --from reports/evidence.json                 judge again what was read, without any cluster\n  \
     oxmox verify --report reports/ -o json                    files for people and CI, JSON on stdout\n\n\
     Each check has a page in docs/reference/checks.md.")]
 pub(crate) struct Args {
+    /// Steps to verify, by number or name: 1 api, 2 network-storage, 3 vm-management, 4 worker, 5 csi, 6 policies,
+    /// 7 monitoring, 8 end-to-end; or `all`, which is what none means.
+    #[arg(value_name = "STEP", value_parser = step)]
+    steps: Vec<Step>,
     #[command(flatten)]
     kubernetes: Kubernetes,
     #[command(flatten)]
@@ -53,12 +60,30 @@ pub(crate) struct Args {
     /// The image of those pods: busybox, or anything with its `sh`, `nc` and `httpd`.
     #[arg(long, value_name = "IMAGE", default_value = PROBE_IMAGE, requires = "probe")]
     probe_image: String,
+    /// Judge again what was read before: the evidence.json beside a report. Nothing is read.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["probe", "proxmox_only", "cluster"])]
+    from: Option<PathBuf>,
+    /// The record of a story that `oxmox demo` has played (story.json): what step 8 judges.
+    #[arg(long, value_name = "FILE")]
+    story: Option<PathBuf>,
     /// Write report.html, report.json, report.junit.xml and evidence.json into this directory.
     #[arg(long, value_name = "DIRECTORY")]
     report: Option<PathBuf>,
     /// What is printed.
     #[arg(long, short = 'o', default_value = "text", value_parser = ["text", "json"])]
     output: String,
+}
+
+/// A step that was named; `None`: all of them.
+type Step = Option<&'static str>;
+
+fn step(text: &str) -> Result<Step, String> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let found = verify::STEPS.iter().find(|step| step.id.as_str() == text || step.number.to_string() == text);
+    let names = || verify::STEPS.map(|step| format!("{} {}", step.number, step.id.as_str())).join(", ");
+    found.map(|step| Some(step.id.as_str())).ok_or_else(|| format!("no such step; there are: all, {}", names()))
 }
 
 /// Checks and prints. What cannot even begin ends with 3: a 2 would say that a check has failed.
@@ -72,9 +97,43 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 const ALONE: &str = "--proxmox-only checks Proxmox VE alone, without a Kubernetes";
 
-#[expect(clippy::disallowed_methods, reason = "the edge: here the time is taken")]
 async fn check(args: Args) -> anyhow::Result<ExitCode> {
-    let selection = Selection::new(args.only, args.skip).context("--only, --skip")?;
+    let all = args.steps.contains(&None);
+    let named = args.steps.iter().flatten().map(|step| (*step).to_owned()).filter(|_| !all);
+    let selection = Selection::new(args.only.iter().cloned().chain(named).collect(), args.skip.clone());
+    let selection = selection.context("--only, --skip")?;
+    if let Some(directory) = &args.report {
+        std::fs::create_dir_all(directory).with_context(|| format!("--report: make `{}`", directory.display()))?;
+    }
+    let story = args.story.as_deref().map(|file| {
+        let text = std::fs::read_to_string(file).with_context(|| format!("--story: read `{}`", file.display()))?;
+        StorySeen::from_record(&text).with_context(|| format!("--story: `{}` is no story of a demo", file.display()))
+    });
+    let story = story.transpose()?;
+    let run = match &args.from {
+        Some(file) => again(file, selection, story)?,
+        None => read(&args, selection, story).await?,
+    };
+    if let Some(directory) = &args.report {
+        write_files(directory, &run)?;
+    }
+    print(&args.output, &run.report)?;
+    if let Some(directory) = &args.report {
+        let _unheard = writeln!(std::io::stderr(), "reports: {}", directory.join("report.html").display());
+    }
+    Ok(ExitCode::from(run.report.exit_code()))
+}
+
+/// Judges saved evidence.
+fn again(file: &Path, selection: Selection, story: Option<StorySeen>) -> anyhow::Result<verify::Run> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("--from: read `{}`", file.display()))?;
+    let evidence = serde_json::from_str(&text).with_context(|| format!("--from: `{}` is no evidence", file.display()))?;
+    Ok(verify::again(evidence, selection, story))
+}
+
+/// Reads the world and judges it.
+#[expect(clippy::disallowed_methods, reason = "the edge: here the time is taken")]
+async fn read(args: &Args, selection: Selection, story: Option<StorySeen>) -> anyhow::Result<verify::Run> {
     let credentials = args.proxmox.credentials()?.context(
         "no Proxmox VE is given\nhint: --proxmox-url, --proxmox-token and --proxmox-secret, or $PROXMOX_URL …",
     )?;
@@ -82,19 +141,17 @@ async fn check(args: Args) -> anyhow::Result<ExitCode> {
     let trust = (&config.trust).into();
     let urls = config.urls.clone();
     let pve = proxmox::client(config)?;
-    if let Some(directory) = &args.report {
-        std::fs::create_dir_all(directory).with_context(|| format!("--report: make `{}`", directory.display()))?;
-    }
     let kube = if args.proxmox_only {
         None
     } else {
         let client = args.kubernetes.client().await;
         Some(client.map_err(|why| anyhow::anyhow!("{}\nhint: {ALONE}", daemon::chain(why.as_ref())))?)
     };
-    let probe = args.probe.then_some(args.probe_image);
-    let sources = Sources { urls, trust, pve, kube, namespace: args.namespace, cluster: args.cluster, probe };
+    let probe = args.probe.then(|| args.probe_image.clone());
+    let (namespace, cluster) = (args.namespace.clone(), args.cluster.clone());
+    let sources = Sources { urls, trust, pve, kube, namespace, cluster, probe };
     let talks = std::io::stderr().is_terminal();
-    let options = Options { sources, selection };
+    let options = Options { sources, selection, story };
     let run = verify::run(&options, jiff::Timestamp::now(), |progress| {
         if talks && let Progress::Reading { part, n, of } = progress {
             let _unheard = write!(std::io::stderr(), "\r\x1b[Kreading {part} ({n} of {of}) … ");
@@ -104,14 +161,7 @@ async fn check(args: Args) -> anyhow::Result<ExitCode> {
     if talks {
         let _unheard = write!(std::io::stderr(), "\r\x1b[K");
     }
-    if let Some(directory) = &args.report {
-        write_files(directory, &run)?;
-    }
-    print(&args.output, &run.report)?;
-    if let Some(directory) = &args.report {
-        let _unheard = writeln!(std::io::stderr(), "reports: {}", directory.join("report.html").display());
-    }
-    Ok(ExitCode::from(run.report.exit_code()))
+    Ok(run)
 }
 
 fn write_files(directory: &Path, run: &verify::Run) -> anyhow::Result<()> {
@@ -138,4 +188,17 @@ fn print(output: &str, report: &Report) -> anyhow::Result<()> {
 /// Columns of the terminal; a hundred where there is none.
 fn width() -> usize {
     100
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_step_has_a_number_and_a_name() {
+        assert_eq!(step("5"), Ok(Some("csi")));
+        assert_eq!(step("policies"), Ok(Some("policies")));
+        assert_eq!(step("all"), Ok(None));
+        assert!(step("9").unwrap_err().contains("8 end-to-end"));
+    }
 }

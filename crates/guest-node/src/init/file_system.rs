@@ -93,6 +93,10 @@ pub(super) fn build(boot: &Boot) -> Result<()> {
         rustix::mount::mount_bind(&file, root.join("proc/sys").join(name))
             .with_context(|| format!("setting `{name}`"))?;
     }
+    // The machine's own would be the same for every guest and every boot.
+    let boot_id = root.join("run/guest-node/sys/boot_id");
+    fs::write(&boot_id, fs::read("/proc/sys/kernel/random/uuid").context("draw a boot id")?)?;
+    rustix::mount::mount_bind(&boot_id, root.join("proc/sys/kernel/random/boot_id")).context("the boot id")?;
     configuration(&root, first_boot)?;
     seed(boot, &root)?;
     fs::write(born, "")?;

@@ -28,8 +28,8 @@ pub(super) fn settings() {
 /// Sets up the cards as the seed's network configuration says.
 pub(super) fn set_up(boot: &Boot, note: &impl Fn(&str)) -> Result<()> {
     tool::ip(&["link", "set", "lo", "up"])?;
-    let Ok(text) = fs::read_to_string("/var/lib/cloud/seed/nocloud/network-config") else {
-        note("network: the seed has no network-config");
+    let Some(text) = configuration()? else {
+        note("network: neither a seed nor an earlier boot has configured it");
         return Ok(());
     };
     let config = config::parse(&text)?;
@@ -70,6 +70,17 @@ pub(super) fn set_up(boot: &Boot, note: &impl Fn(&str)) -> Result<()> {
         note(&format!("network: no DNS server is configured; names are asked of the gateway `{gateway}`"));
     }
     Ok(())
+}
+
+/// The seed's configuration, which is kept where cloud-init keeps it; without a seed, what an earlier boot kept.
+fn configuration() -> Result<Option<String>> {
+    let kept = Path::new("/etc/netplan/50-cloud-init.yaml");
+    if let Ok(text) = fs::read_to_string("/var/lib/cloud/seed/nocloud/network-config") {
+        fs::create_dir_all("/etc/netplan")?;
+        fs::write(kept, &text)?;
+        return Ok(Some(text));
+    }
+    Ok(fs::read_to_string(kept).ok())
 }
 
 fn default_gateway() -> Option<String> {

@@ -8,6 +8,7 @@
 mod kubernetes;
 mod policies;
 mod proxmox;
+mod story;
 mod workers;
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use kubernetes::{ClusterSeen, EndpointSeen, MachineSeen, MachineTemplateSeen, Management, NodeSeen, Workload};
 pub use policies::{Caller, Connection, PoliciesSeen, PolicyStage, Target};
+pub use story::{SceneOutcome, SceneSeen, StorySeen};
 pub use proxmox::{
     Bridge, Certificate, Disk, Door, Guest, GuestSettings, Iso, NodeStorage, Proxmox, ProxmoxNode, Storage, TrustSeen,
     VersionSeen,
@@ -41,6 +43,14 @@ pub struct Evidence {
     pub management: Management,
     /// The workload cluster.
     pub workload: Workload,
+    /// The story that a demo has played.
+    #[serde(default = "no_story")]
+    pub story: Read<StorySeen>,
+}
+
+/// Nobody has played one.
+pub(crate) fn no_story() -> Read<StorySeen> {
+    Read::not_asked("no story was given (`--story`)")
 }
 
 /// A part that was read, or why it was not.
@@ -121,7 +131,7 @@ impl Evidence {
                 Read::Unread { .. } => (0, 1),
             }
         }
-        let Self { proxmox, management, workload, .. } = self;
+        let Self { proxmox, management, workload, story, .. } = self;
         let Proxmox {
             trust: _,
             doors,
@@ -148,6 +158,7 @@ impl Evidence {
         if let Some(seen) = workers.known() {
             all.extend([tally(&seen.leases), tally(&seen.requests)]);
         }
+        all.push(tally(story));
         if let Some(seen) = policies.known() {
             all.push(tally(&seen.left));
             all.extend(seen.stages.values().map(tally));

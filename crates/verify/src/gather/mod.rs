@@ -124,6 +124,7 @@ pub(crate) async fn gather_with(
         proxmox,
         management,
         workload,
+        story: crate::evidence::no_story(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod api;
+mod end_to_end;
 mod network_storage;
 mod orphans;
 mod policies;
@@ -60,10 +61,12 @@ pub enum Of {
     Cluster,
     /// What pods of our own find out in a cluster: it is looked at only where such pods were asked for.
     Probe,
+    /// What only a story can show that makes, breaks and removes a whole cluster: `oxmox demo` plays one.
+    Story,
 }
 
 /// All checks, causes before effects.
-pub const CHECKS: [CheckInfo; 38] = [
+pub const CHECKS: [CheckInfo; 48] = [
     api::REACHABLE,
     api::TLS_CHAIN,
     api::AUTHENTICATED,
@@ -102,6 +105,16 @@ pub const CHECKS: [CheckInfo; 38] = [
     policies::EGRESS,
     policies::UPDATE,
     policies::DELETE,
+    end_to_end::PROVISION,
+    end_to_end::PODS,
+    end_to_end::SCALE,
+    end_to_end::REPAIR,
+    end_to_end::VOLUMES,
+    end_to_end::MONITORING,
+    end_to_end::NODE_LOST_HA,
+    end_to_end::NODE_LOST,
+    end_to_end::DELETION,
+    end_to_end::NOTHING_LEFT,
 ];
 
 /// The last line of a VM's notes when it is our mark: all of them that evidence keeps.

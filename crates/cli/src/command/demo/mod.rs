@@ -9,6 +9,7 @@
 //! ```
 
 mod cloud;
+mod lost;
 mod outside;
 mod plot;
 mod prepare;

@@ -9,7 +9,7 @@ use testkit::{NotYet, TimedOut, eventually};
 
 use super::proxmox;
 use super::say::Stages;
-use super::set::{Set, TOKEN};
+use super::set::{Set, TOKEN, beside};
 use super::workload::Workload;
 
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
@@ -17,13 +17,13 @@ const KUBE_ROUTER: &str = include_str!("kube-router.yaml");
 const CLUSTER: &str = "quickstart";
 const WORKERS: &str = "quickstart-workers";
 
-/// The steps as `oxmox verify` calls them.
-const STEPS: [&str; 4] = ["api", "network-storage", "vm-management", "policies"];
+/// Steps that the living cluster can be verified for. The last is judged when the story has ended.
+const STEPS: [&str; 5] = ["1", "2", "3", "4", "6"];
 
 /// The story so far.
 pub(super) struct Story<'a> {
-    set: &'a mut Set,
-    stages: &'a mut Stages,
+    pub(super) set: &'a mut Set,
+    pub(super) stages: &'a mut Stages,
 }
 
 /// One machine, as it is shown.
@@ -120,6 +120,8 @@ impl<'a> Story<'a> {
         .await?;
         workload.nodes(3, Duration::from_mins(2)).await?;
         self.stages.note("the MachineHealthCheck had it replaced");
+        workload.own_pods(Duration::from_mins(2)).await?;
+        self.stages.note("what ran on it runs elsewhere");
         Ok(())
     }
 
@@ -130,6 +132,7 @@ impl<'a> Story<'a> {
         workload
             .kubectl(&["--namespace=kube-system", "rollout", "status", "daemonset/kube-router", "--timeout=90s"])
             .await?;
+        workload.own_pods(Duration::from_mins(1)).await?;
         self.stages.note("its pods are Ready");
         Ok(())
     }
@@ -140,8 +143,7 @@ impl<'a> Story<'a> {
         let reports = self.set.dir.join("reports");
         let mut verify = tokio::process::Command::new(std::env::current_exe()?);
         verify.args(["--log", "warn", "verify", "--report"]).arg(&reports);
-        let steps: Vec<&str> = STEPS.iter().take(step.into()).copied().collect();
-        verify.arg("--only").arg(steps.join(","));
+        verify.args(STEPS.iter().filter(|number| number.parse::<u8>().is_ok_and(|number| number <= step)));
         if step >= 3 {
             verify.args(["--cluster", CLUSTER]);
         }
@@ -163,6 +165,26 @@ impl<'a> Story<'a> {
             // warnings are shown, and are no reason to stop
             Some(0 | 1) => Ok(0),
             code => bail!("`oxmox verify` ended with {code:?}"),
+        }
+    }
+
+    /// The report of all steps: what was read of the living cluster, and the story that has ended.
+    pub(super) async fn report(&mut self) -> Result<u8> {
+        self.stages.end("done");
+        let (dir, reports) = (&self.set.dir, self.set.dir.join("reports"));
+        let judge = |words: &[&str]| {
+            let mut verify = tokio::process::Command::new(beside("oxmox")?);
+            verify.args(["--log", "warn", "verify"]).args(words);
+            verify.arg("--from").arg(reports.join("evidence.json")).arg("--story").arg(dir.join("story.json"));
+            Ok::<_, anyhow::Error>(verify)
+        };
+        let shown = judge(&["end-to-end"])?.output().await.context("start `oxmox verify`")?;
+        super::say::line("");
+        super::say::line(String::from_utf8_lossy(&shown.stdout).trim_end());
+        let whole = judge(&["all"])?.arg("--report").arg(&reports).output().await.context("start `oxmox verify`")?;
+        match whole.status.code() {
+            Some(0 | 1) => Ok(0),
+            code => bail!("`oxmox verify` ended with {code:?}: {}", String::from_utf8_lossy(&whole.stderr).trim_end()),
         }
     }
 

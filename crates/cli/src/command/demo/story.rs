@@ -45,6 +45,7 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
     let before = proxmox::inventory(&administrator).await?;
     let mut story = Story::new(set, stages);
     let last = run.step.unwrap_or(8);
+    let mut opened = None;
     if last >= 3 {
         let workload = story.quickstart().await?;
         story.nodes(&workload).await?;
@@ -56,14 +57,19 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
         if last >= 6 {
             story.policy_engine(&workload).await?;
         }
+        opened = Some(workload);
     }
     let verdict = story.verify(last).await?;
+    if let (8, Some(workload)) = (last, &opened) {
+        story.node_lost_with_ha(workload).await?;
+        story.node_lost(workload).await?;
+    }
     if run.stays() {
         return Ok(verdict);
     }
     story.delete().await?;
     story.nothing_left(&administrator, &before).await?;
-    Ok(verdict)
+    Ok(verdict.max(story.report().await?))
 }
 
 /// Leaves everything running and says how to look at it.

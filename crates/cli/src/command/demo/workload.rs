@@ -84,6 +84,28 @@ impl Workload {
         all.await.context("wait for the Nodes")
     }
 
+    /// Waits until the cluster's own pods all run, and none is said to be on a Node that is gone: what Kubernetes still
+    /// takes for a DNS server there answers nobody.
+    pub(super) async fn own_pods(&self, limit: Duration) -> Result<()> {
+        let running = eventually(limit, || async {
+            let not_yet = |why: anyhow::Error| NotYet::because(why.to_string());
+            let names = self.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]).await;
+            let names = names.map_err(not_yet)?;
+            let nodes: Vec<&str> = names.split_whitespace().collect();
+            let path = r#"jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}"#;
+            let pods = self.kubectl(&["get", "pods", "--namespace=kube-system", "-o", path]).await.map_err(not_yet)?;
+            let well = |line: &&str| {
+                let words: Vec<&str> = line.split(' ').collect();
+                matches!(words[..], [_, node, "True"] if nodes.contains(&node))
+            };
+            match pods.lines().find(|line| !well(line)) {
+                None => Ok(()),
+                Some(line) => Err(NotYet::because(format!("pod, its Node, whether it is Ready: {line}"))),
+            }
+        });
+        running.await.context("wait for the pods of kube-system")
+    }
+
     /// Runs a pod on each worker; logs, exec and a packet from one to the other.
     pub(super) async fn pods(&self, image: &str, note: &mut impl FnMut(&str)) -> Result<()> {
         let path = "jsonpath={.items[*].metadata.name}";

@@ -3,7 +3,7 @@
 use jiff::ToSpan;
 
 use super::{all, check};
-use crate::evidence::{Caller, Cause, Evidence, Iso, PolicyStage, Read, Target, TrustSeen};
+use crate::evidence::{Caller, Cause, Evidence, Iso, PolicyStage, Read, SceneOutcome, Target, TrustSeen};
 use crate::fixture::{healthy, machine, mark, node, of, seen, unread, vmid};
 use crate::judge::CHECKS;
 use crate::report::{Outcome, Severity};
@@ -12,6 +12,11 @@ pub(super) type Change = fn(&mut Evidence);
 
 /// A check's id, what it must say, and the change that makes it fail.
 pub(super) type World = (&'static str, &'static str, Change);
+
+fn fail(evidence: &mut Evidence, scene: &str, why: &str) {
+    let scene = of(&mut evidence.story).scenes.get_mut(scene).unwrap();
+    (scene.outcome, scene.last) = (SceneOutcome::Failed, why.into());
+}
 
 const ERRORS: &[World] = &[
     ("api.reachable", "no Proxmox could be reached", |e| {
@@ -76,6 +81,16 @@ const ERRORS: &[World] = &[
         let volume = "shared:iso/user-data-102.iso".parse().unwrap();
         of(e.proxmox.isos.get_mut("shared").unwrap()).push(Iso { volume, made: None });
     }),
+    ("end-to-end.provision", "failed after 20 s: no machine runs", |e| fail(e, "quickstart", "no machine runs")),
+    ("end-to-end.pods", "failed after 20 s: no packet", |e| fail(e, "pods", "no packet")),
+    ("end-to-end.scale", "failed after 20 s: two clones", |e| fail(e, "scale", "two clones")),
+    ("end-to-end.repair", "failed after 20 s: not replaced", |e| fail(e, "repair", "not replaced")),
+    ("end-to-end.volumes", "failed after 20 s: another checksum", |e| fail(e, "volumes", "another checksum")),
+    ("end-to-end.monitoring", "failed after 20 s: an empty panel", |e| fail(e, "monitoring", "an empty panel")),
+    ("end-to-end.node-lost-ha", "failed after 20 s: not Ready", |e| fail(e, "node-lost-ha", "not Ready")),
+    ("end-to-end.node-lost", "failed after 20 s: moved too early", |e| fail(e, "node-lost", "moved too early")),
+    ("end-to-end.deletion", "failed after 20 s: a finalizer", |e| fail(e, "delete", "a finalizer")),
+    ("end-to-end.nothing-left", "failed after 20 s: a disk", |e| fail(e, "nothing-left", "a disk")),
     ("policies.connectivity", "`foe` does not reach `service`", |e| {
         *seen(e, PolicyStage::Connectivity, Caller::Foe, Target::Service) = Some(false);
     }),
@@ -106,6 +121,9 @@ const WARNINGS: &[World] = &[
     ("api.reachable", "https://pve2:8006 does not answer", |e| {
         let second = crate::evidence::Door { url: "https://pve2:8006".into(), certificate: unread() };
         e.proxmox.doors.push(second);
+    }),
+    ("end-to-end.scale", "took 61 s, more than 60 s", |e| {
+        of(&mut e.story).scenes.get_mut("scale").unwrap().seconds = 61.0;
     }),
     ("api.reachable", "2500 ms", |e| of(&mut e.proxmox.version).took_ms = 2_500),
     ("api.tls-chain", "ends in 9 days", |e| {
