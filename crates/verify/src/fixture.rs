@@ -60,8 +60,18 @@ fn story() -> StorySeen {
         let (title, outcome) = (name.to_owned(), SceneOutcome::Done);
         (name.to_owned(), SceneSeen { title, outcome, seconds: 20.0, limit_seconds: 60.0, last })
     };
-    let names =
-        ["quickstart", "pods", "scale", "repair", "volumes", "monitoring", "node-lost-ha", "node-lost", "delete", "nothing-left"];
+    let names = [
+        "quickstart",
+        "pods",
+        "scale",
+        "repair",
+        "volumes",
+        "monitoring",
+        "node-lost-ha",
+        "node-lost",
+        "delete",
+        "nothing-left",
+    ];
     StorySeen { scenes: names.map(scene).into() }
 }
 

@@ -127,7 +127,8 @@ async fn check(args: Args) -> anyhow::Result<ExitCode> {
 /// Judges saved evidence.
 fn again(file: &Path, selection: Selection, story: Option<StorySeen>) -> anyhow::Result<verify::Run> {
     let text = std::fs::read_to_string(file).with_context(|| format!("--from: read `{}`", file.display()))?;
-    let evidence = serde_json::from_str(&text).with_context(|| format!("--from: `{}` is no evidence", file.display()))?;
+    let evidence =
+        serde_json::from_str(&text).with_context(|| format!("--from: `{}` is no evidence", file.display()))?;
     Ok(verify::again(evidence, selection, story))
 }
 

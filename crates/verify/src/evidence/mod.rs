@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 
 pub use kubernetes::{ClusterSeen, EndpointSeen, MachineSeen, MachineTemplateSeen, Management, NodeSeen, Workload};
 pub use policies::{Caller, Connection, PoliciesSeen, PolicyStage, Target};
-pub use story::{SceneOutcome, SceneSeen, StorySeen};
 pub use proxmox::{
     Bridge, Certificate, Disk, Door, Guest, GuestSettings, Iso, NodeStorage, Proxmox, ProxmoxNode, Storage, TrustSeen,
     VersionSeen,
 };
+pub use story::{SceneOutcome, SceneSeen, StorySeen};
 pub use workers::{LeaseSeen, SigningRequest, WorkerSeen, WorkersSeen};
 pub(crate) use workers::{Named, NamedVm, addresses};
 

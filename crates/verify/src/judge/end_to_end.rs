@@ -81,12 +81,10 @@ pub(super) const NODE_LOST: CheckInfo = check(
     |evidence| scene(evidence, "node-lost"),
 );
 
-pub(super) const DELETION: CheckInfo = check(
-    "end-to-end.deletion",
-    "The cluster goes when it is deleted",
-    "The scene `delete`.",
-    |evidence| scene(evidence, "delete"),
-);
+pub(super) const DELETION: CheckInfo =
+    check("end-to-end.deletion", "The cluster goes when it is deleted", "The scene `delete`.", |evidence| {
+        scene(evidence, "delete")
+    });
 
 pub(super) const NOTHING_LEFT: CheckInfo = check(
     "end-to-end.nothing-left",

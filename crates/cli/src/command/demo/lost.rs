@@ -130,8 +130,12 @@ impl Story<'_> {
         let online = eventually(Duration::from_secs(30), || async {
             let all = self.set.administrator.call("GET", "/cluster/status", &[]).await;
             let all = all.map_err(|why| NotYet::because(why.to_string()))?;
-            let lost: Vec<&Value> =
-                all.as_array().into_iter().flatten().filter(|one| one["type"] == "node" && one["online"] != 1).collect();
+            let lost: Vec<&Value> = all
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|one| one["type"] == "node" && one["online"] != 1)
+                .collect();
             if lost.is_empty() { Ok(()) } else { Err(NotYet::because(format!("not online: {lost:?}"))) }
         });
         online.await.context("wait for all nodes of Proxmox VE")
@@ -144,8 +148,9 @@ impl Story<'_> {
 
     /// The workers, by name.
     async fn workers(&self, workload: &Workload) -> Result<Vec<Worker>> {
-        let text =
-            workload.kubectl(&["get", "nodes", "--selector=!node-role.kubernetes.io/control-plane", "-o", "json"]).await?;
+        let text = workload
+            .kubectl(&["get", "nodes", "--selector=!node-role.kubernetes.io/control-plane", "-o", "json"])
+            .await?;
         let nodes: Value = serde_json::from_str(&text).context("read the Nodes")?;
         let vms = self.set.administrator.call("GET", "/cluster/resources?type=vm", &[]).await?;
         let mut workers = Vec::new();

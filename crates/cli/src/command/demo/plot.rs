@@ -31,7 +31,12 @@ pub(super) const PLOT: &[Scene] = &[
     scene("policy-engine", 6, 60, "a network policy engine on every Node: kube-router"),
     scene("verify", 8, 180, "oxmox verify all, on the living cluster"),
     scene("node-lost-ha", 8, 90, "a node is lost with a worker of the HA manager: fenced, and started elsewhere"),
-    scene("node-lost", 8, 180, "a node is lost with a worker of nobody's: nothing moves until its VM is proven stopped"),
+    scene(
+        "node-lost",
+        8,
+        180,
+        "a node is lost with a worker of nobody's: nothing moves until its VM is proven stopped",
+    ),
     scene("delete", 8, 120, "the cluster is deleted"),
     scene("nothing-left", 8, 15, "what Proxmox VE holds now, against what it held before"),
 ];
