@@ -67,28 +67,31 @@ impl Region {
             }
             Step::Attach { vm, slot, disk, digest } => {
                 let set = one(slot.to_string(), disk);
-                self.change(vm, ConfigUpdate { set, digest: Some(digest.clone()), ..ConfigUpdate::default() }).await
+                let update = ConfigUpdate { set, digest: Some(digest.clone()), ..ConfigUpdate::default() };
+                self.change(vm, disk.volume(), update).await
             }
-            Step::Detach { vm, key, volume: _, digest, why } => {
+            Step::Detach { vm, key, volume, digest, why } => {
                 match (why, key.parse::<Slot>()) {
                     (Detach::Spoiled, Ok(slot)) => self.spoil(vm.vm, slot),
                     (Detach::Spoiled | Detach::Wanted, _) => {}
                 }
                 let delete = vec![key.clone()];
-                self.change(vm, ConfigUpdate { delete, digest: Some(digest.clone()), ..ConfigUpdate::default() }).await
+                let update = ConfigUpdate { delete, digest: Some(digest.clone()), ..ConfigUpdate::default() };
+                self.change(vm, Some(volume), update).await
             }
-            Step::Revert { vm, key, digest } => {
+            Step::Revert { vm, key, volume, digest } => {
                 let revert = vec![key.clone()];
-                self.change(vm, ConfigUpdate { revert, digest: Some(digest.clone()), ..ConfigUpdate::default() }).await
+                let update = ConfigUpdate { revert, digest: Some(digest.clone()), ..ConfigUpdate::default() };
+                self.change(vm, Some(volume), update).await
             }
             Step::Offer { holder, unused, volume, digest } => {
                 let mut set: BTreeMap<String, String> =
                     unused.iter().map(|key| (key.clone(), volume.to_string())).collect();
                 flag(&mut set, "0");
                 let update = ConfigUpdate { set, digest: Some(digest.clone()), ..ConfigUpdate::default() };
-                self.change(holder.at(), update).await
+                self.change(holder.at(), Some(volume), update).await
             }
-            Step::Free { holder, keys, volume: _, notes, digest } => {
+            Step::Free { holder, keys, volume, notes, digest } => {
                 let mut set: BTreeMap<String, String> =
                     notes.iter().map(|notes| ("description".to_owned(), notes.clone())).collect();
                 flag(&mut set, "1");
@@ -99,15 +102,15 @@ impl Region {
                     freed: Freed::Yes,
                     ..ConfigUpdate::default()
                 };
-                self.change(holder.at(), update).await
+                self.change(holder.at(), Some(volume), update).await
             }
             Step::Hold { holder, slot, volume, digest } => {
                 let set = one(slot.to_string(), &kept(volume));
                 let update = ConfigUpdate { set, digest: Some(digest.clone()), ..ConfigUpdate::default() };
-                self.change(holder.at(), update).await
+                self.change(holder.at(), Some(volume), update).await
             }
-            Step::Grow { vm, key, volume: _, size, digest } => {
-                self.written(vm.vm);
+            Step::Grow { vm, key, volume, size, digest } => {
+                self.written(vm.vm, volume);
                 self.client.resize_if(&vm.node, vm.vm, key, *size, Some(digest)).await.map(Acted::Task)
             }
             Step::Copy { holder, slot, of, storage, format, notes, digest } => {
@@ -117,18 +120,24 @@ impl Region {
                 set.insert("description".to_owned(), notes.clone());
                 let update = ConfigUpdate { set, digest: Some(digest.clone()), ..ConfigUpdate::default() };
                 let at = holder.at();
-                self.written(at.vm);
+                self.written(at.vm, &of.source);
                 let task = self.client.update_config_task(&at.node, at.vm, &update).await?;
                 Ok(task.map_or(Acted::Done, Acted::Task))
             }
         }
     }
 
-    async fn change(&self, at: &plan::volume::At, update: ConfigUpdate) -> Result<Acted, Error> {
-        self.written(at.vm);
+    async fn change(
+        &self,
+        at: &plan::volume::At,
+        volume: Option<&VolumeId>,
+        update: ConfigUpdate,
+    ) -> Result<Acted, Error> {
+        let written = || volume.into_iter().for_each(|volume| self.written(at.vm, volume));
+        written();
         let done = self.client.update_config(&at.node, at.vm, &update).await;
         // Somebody may have read it while it was written.
-        self.written(at.vm);
+        written();
         done.map(|()| Acted::Done)
     }
 

@@ -33,12 +33,16 @@ const CATALOGUE: Duration = Duration::from_mins(10);
 pub(crate) struct Read {
     pub(crate) config: Arc<VmConfig>,
     at: Instant,
+    /// Volumes that were written to it, or may have been, since it was read. For all others it still tells.
+    doubt: BTreeSet<VolumeId>,
 }
 
 #[derive(Default)]
 struct Memory {
-    /// Every VM that was read and not written to since.
+    /// Every VM that was read.
     vms: BTreeMap<Vmid, Read>,
+    /// How often each was written to: a reading that was begun before a write does not show it.
+    writes: BTreeMap<Vmid, u64>,
     /// Slots that QEMU has spoiled.
     spoiled: BTreeMap<Vmid, BTreeSet<Slot>>,
     /// Tasks that copy, by the serial number of their copies.
@@ -137,6 +141,7 @@ impl Region {
 
     /// Reads a VM's configuration, now and then.
     pub(crate) async fn read(&self, at: &At) -> Seen<VmConfig> {
+        let before = self.memory().writes.get(&at.vm).copied();
         match self.client.guest_pending(&at.node, at.vm).await {
             Ok(rows) => {
                 let config = VmConfig::read(rows.iter().map(|row| Row {
@@ -145,7 +150,13 @@ impl Region {
                     coming: row.pending.as_deref(),
                     leaving: row.delete,
                 }));
-                self.memory().vms.insert(at.vm, Read { config: Arc::new(config.clone()), at: Instant::now() });
+                let mut memory = self.memory();
+                let overtaken = memory.writes.get(&at.vm).copied() != before;
+                let doubt = match memory.vms.remove(&at.vm) {
+                    Some(read) if overtaken => read.doubt,
+                    Some(_) | None => BTreeSet::new(),
+                };
+                memory.vms.insert(at.vm, Read { config: Arc::new(config.clone()), at: Instant::now(), doubt });
                 Seen::Known(config)
             }
             Err(error) if error.is_not_found() => self.gone(at.vm).await,
@@ -168,12 +179,16 @@ impl Region {
 
     /// What was last read of a VM, if nothing was written to it since.
     pub(crate) fn known(&self, vm: Vmid) -> Option<Read> {
-        self.memory().vms.get(&vm).cloned()
+        self.memory().vms.get(&vm).filter(|read| read.doubt.is_empty()).cloned()
     }
 
-    /// The VM is about to be written to: what was read of it is no longer relied on.
-    pub(crate) fn written(&self, vm: Vmid) {
-        self.memory().vms.remove(&vm);
+    /// The VM is written to: what was read of it no longer tells of this volume.
+    pub(crate) fn written(&self, vm: Vmid, volume: &VolumeId) {
+        let mut memory = self.memory();
+        *memory.writes.entry(vm).or_default() += 1;
+        if let Some(read) = memory.vms.get_mut(&vm) {
+            read.doubt.insert(volume.clone());
+        }
     }
 
     /// What QEMU has.
@@ -193,32 +208,47 @@ impl Region {
         }
     }
 
-    /// Reads every VM that is not known, or known for too long. The text says what could not be read.
-    pub(crate) async fn fill(&self, view: &View) -> Result<(), String> {
-        let _one_at_a_time = self.filling.lock().await;
-        let due: Vec<At> = {
-            let memory = self.memory();
-            let nodes = &view.resources().nodes;
-            // Nobody writes to a VM whose node does not answer: what was read before stands.
-            let online = |row: &GuestRow| nodes.get(&row.node).is_none_or(|node| node.online);
-            let old = |row: &&GuestRow| match memory.vms.get(&row.vmid) {
-                None => true,
-                Some(read) => read.at.elapsed() >= self.recheck && online(row),
-            };
-            view.vms().filter(old).map(|row| At { vm: row.vmid, node: row.node.clone() }).collect()
+    /// VMs that have to be read before they tell of the volume.
+    fn due(&self, view: &View, volume: Option<&VolumeId>) -> Vec<At> {
+        let memory = self.memory();
+        let nodes = &view.resources().nodes;
+        // Nobody writes to a VM whose node does not answer: what was read before stands.
+        let online = |row: &GuestRow| nodes.get(&row.node).is_none_or(|node| node.online);
+        let old = |row: &&GuestRow| match memory.vms.get(&row.vmid) {
+            None => true,
+            Some(read) if volume.is_some_and(|volume| read.doubt.contains(volume)) => true,
+            Some(read) => read.at.elapsed() >= self.recheck && online(row),
         };
+        view.vms().filter(old).map(|row| At { vm: row.vmid, node: row.node.clone() }).collect()
+    }
+
+    /// Reads every VM that is not known, or known for too long, or in doubt as to this volume. The text says what could
+    /// not be read.
+    pub(crate) async fn fill(&self, view: &View, volume: Option<&VolumeId>) -> Result<(), String> {
+        if self.due(view, volume).is_empty() {
+            return Ok(());
+        }
+        // Who waited finds that another has read it.
+        let _one_at_a_time = self.filling.lock().await;
+        let due = self.due(view, volume);
         let read = |at: At| async move { (self.read(&at).await, at) };
         let read: Vec<(Seen<VmConfig>, At)> = stream::iter(due).map(read).buffer_unordered(AT_ONCE).collect().await;
         for (seen, at) in read {
             match seen {
                 Seen::Known(_) | Seen::Absent => {}
                 // What was read before stands: nobody writes to a VM whose node does not answer.
-                Seen::Unread(_) | Seen::Unasked if self.known(at.vm).is_some() => {}
+                Seen::Unread(_) | Seen::Unasked if self.tells(at.vm, volume) => {}
                 Seen::Unread(why) => return Err(why),
                 Seen::Unasked => return Err(format!("{at} was not read")),
             }
         }
         Ok(())
+    }
+
+    /// Whether what was read of a VM tells of the volume.
+    fn tells(&self, vm: Vmid, volume: Option<&VolumeId>) -> bool {
+        let in_doubt = |read: &Read| volume.is_some_and(|volume| read.doubt.contains(volume));
+        self.memory().vms.get(&vm).is_some_and(|read| !in_doubt(read))
     }
 
     /// Which VMs have the volume, but for one, and but for its own holder while that rests.
@@ -227,7 +257,7 @@ impl Region {
             Ok(view) => view,
             Err(refusal) => return Seen::Unread(refusal.why),
         };
-        if let Err(why) = self.fill(&view).await {
+        if let Err(why) = self.fill(&view, Some(volume)).await {
             return Seen::Unread(why);
         }
         let known: Vec<(&GuestRow, Read)> = {

@@ -200,7 +200,7 @@ impl NodeId {
                 if let Some(row) = view.vms().find(has) {
                     return Ok(Seen::Known(at(row)));
                 }
-                region.fill(view).await.map_err(|why| Refusal::new(Kind::Unavailable, why))?;
+                region.fill(view, None).await.map_err(|why| Refusal::new(Kind::Unavailable, why))?;
                 Ok(view.vms().find(has).map_or(Seen::Absent, |row| Seen::Known(at(row))))
             }
         }

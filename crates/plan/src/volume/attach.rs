@@ -196,6 +196,9 @@ fn settled(
 ) -> Result<Decision<Plugged>, Decision<Plugged>> {
     let Publish { vm, disk } = want;
     let Use { key, phase, disk: there } = of;
+    let Some(volume) = there.volume() else {
+        return Ok(Decision::refuse(Kind::Internal, format!("`{there}` names no volume")));
+    };
     let Some(slot) = of.slot() else {
         return Ok(Decision::refuse(
             Kind::FailedPrecondition,
@@ -207,7 +210,12 @@ fn settled(
         // What waits is taken back: an attach that QEMU did not take is no attach, and a detach is no longer wanted.
         Phase::Leaving | Phase::Coming => {
             unlocked(vm, config)?;
-            return Ok(Decision::step(Step::Revert { vm: vm.clone(), key: key.clone(), digest: digest(config)? }));
+            return Ok(Decision::step(Step::Revert {
+                vm: vm.clone(),
+                key: key.clone(),
+                volume: volume.clone(),
+                digest: digest(config)?,
+            }));
         }
     }
     let same = |option: &str| there.option(option) == disk.option(option);
@@ -234,12 +242,10 @@ fn settled(
         Seen::Absent => Ok(Decision::refuse(Kind::NotFound, format!("{vm} does not exist"))),
         Seen::Known(Qemu::Has(blocks)) if !blocks.contains(key) => {
             unlocked(vm, config)?;
-            let volume = there.volume().cloned();
-            let Some(volume) = volume else { return Ok(Decision::refuse(Kind::Internal, "a drive without a volume")) };
             Ok(Decision::step(Step::Detach {
                 vm: vm.clone(),
                 key: key.clone(),
-                volume,
+                volume: volume.clone(),
                 digest: digest(config)?,
                 why: Detach::Spoiled,
             }))
@@ -268,7 +274,7 @@ fn decide_unpublish(want: &Unpublish, seen: &Seen<VmConfig>) -> Result<Decision<
     unlocked(vm, config)?;
     let (key, digest) = (of.key.clone(), digest(config)?);
     Ok(Decision::step(match of.phase {
-        Phase::Coming => Step::Revert { vm: vm.clone(), key, digest },
+        Phase::Coming => Step::Revert { vm: vm.clone(), key, volume: volume.clone(), digest },
         // One that is leaving and has not left is asked again: the guest may let go now.
         Phase::Now | Phase::Leaving => {
             Step::Detach { vm: vm.clone(), key, volume: volume.clone(), digest, why: Detach::Wanted }

@@ -53,6 +53,8 @@ pub enum Step {
         vm: At,
         /// The key.
         key: String,
+        /// The volume whose coming or going waits.
+        volume: VolumeId,
         /// What was read.
         digest: String,
     },

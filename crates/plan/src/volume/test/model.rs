@@ -183,7 +183,7 @@ impl World {
                 self.write(vm.vm.get(), digest)?.take_out(key);
                 Ok(())
             }
-            Step::Revert { vm, key, digest } => {
+            Step::Revert { vm, key, digest, .. } => {
                 let vm = self.write(vm.vm.get(), digest)?;
                 vm.coming.remove(key);
                 vm.leaving.remove(key);
