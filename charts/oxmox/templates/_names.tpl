@@ -41,3 +41,11 @@ oxmox-capi-credentials
 {{- else if and .Values.proxmox.url .Values.proxmox.rootCA -}}yes
 {{- end -}}
 {{- end }}
+
+{{- /* What a container may do that needs no rights. */ -}}
+{{- define "oxmox.lockedDown" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}

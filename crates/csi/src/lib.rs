@@ -8,6 +8,7 @@
 //! * What it assumes: one controller at a time works on a region; guests with VirtIO SCSI.
 
 mod act;
+mod authority;
 mod controller;
 pub mod host;
 mod identity;

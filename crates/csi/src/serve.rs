@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -15,6 +16,8 @@ use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
+
+use crate::authority::Connection;
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +101,10 @@ impl Socket {
     /// Serves until told to stop.
     pub(crate) async fn serve(self, services: Services, stop: CancellationToken) -> Result<(), Error> {
         let Self { path, listener } = self;
+        let incoming = UnixListenerStream::new(listener).map(|accepted| accepted.map(Connection::new));
         let served = Server::builder()
             .add_routes(services.0.routes())
-            .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled_owned())
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await;
         // It may be another's by now.
         let _gone = std::fs::remove_file(&path);

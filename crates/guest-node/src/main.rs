@@ -39,6 +39,9 @@ enum Face {
         /// The simulator's control door.
         #[arg(long)]
         sim: String,
+        /// Directory of more container images (tars that `ctr images import` takes), for every guest.
+        #[arg(long)]
+        more_images: Option<PathBuf>,
         #[command(flatten)]
         place: Place,
     },
@@ -116,8 +119,9 @@ fn main() -> Result<ExitCode> {
             return Err(err).context("enter the guest");
         }
         Face::Image { tools, cache } => make_image(&tools, &cache)?,
-        Face::Run { sim, place } => {
-            let (site, hook) = (place.site()?, Hook::new(&sim)?);
+        Face::Run { sim, more_images, place } => {
+            let (mut site, hook) = (place.site()?, Hook::new(&sim)?);
+            site.more_images = more_images.map(|dir| dir.canonicalize().context("--more-images")).transpose()?;
             route::begin();
             runtime()?.block_on(async { run::run(site, hook, told_to_stop()?).await })?;
         }

@@ -7,6 +7,7 @@ mod books;
 mod controller;
 mod door;
 mod faults;
+mod kubelet;
 mod node;
 mod sanity;
 mod world;

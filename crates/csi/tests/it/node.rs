@@ -237,6 +237,15 @@ async fn what_is_missing_in_a_request_is_named() {
 }
 
 #[tokio::test]
+async fn a_kubelet_that_calls_us_by_our_sockets_path_is_answered() {
+    let plugin = Plugin::with(Found::Empty).await;
+    let path = plugin.directory.path().join(format!("registration/{DRIVER}-reg.sock"));
+    let answer = crate::kubelet::asks_who_we_are(&path).await;
+    assert!(answer.contains("CSIPlugin") && answer.contains(DRIVER), "{answer:?}");
+    plugin.stop().await;
+}
+
+#[tokio::test]
 async fn the_kubelet_is_told_who_we_are() {
     let plugin = Plugin::with(Found::Empty).await;
     let path = plugin.directory.path().join(format!("registration/{DRIVER}-reg.sock"));

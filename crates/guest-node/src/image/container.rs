@@ -18,6 +18,18 @@ use crate::{DEMO_IMAGE, KUBE_ROUTER_IMAGE, tool};
 /// A network namespace cannot set the machine's limit of connections, and kube-proxy ends when it cannot.
 const KUBE_PROXY_FRONT: &str = include_str!("kube-proxy.sh");
 
+/// What the node plugin of the storage driver calls.
+const FILE_SYSTEM_PROGRAMS: [&str; 8] = [
+    "usr/sbin/blkid",
+    "usr/sbin/mkfs.ext4",
+    "usr/sbin/e2fsck",
+    "usr/sbin/resize2fs",
+    "usr/sbin/mkfs.xfs",
+    "usr/sbin/xfs_growfs",
+    "usr/bin/mount",
+    "usr/bin/umount",
+];
+
 /// The image names of this kubeadm's own version.
 pub(super) fn list(kubeadm: &Path) -> Result<Vec<String>> {
     let version = tool::run(Command::new(kubeadm).args(["version", "-o", "short"]))?;
@@ -129,6 +141,26 @@ fn firewall(root: &Path, more: &[&str]) -> Result<Vec<Entry>> {
     }
     entries.extend(libraries(root, &programs)?);
     Ok(entries)
+}
+
+/// The `oxmox` binary, as its chart runs it, with the programs that make, check, grow and mount file systems.
+pub(super) fn oxmox(name: &str, binary: &Path, root: &Path) -> Result<Recipe> {
+    let mut entries = base();
+    entries.extend(merged_usr());
+    let at = "usr/local/bin/oxmox";
+    entries.push(Entry::File(at.to_owned(), binary.to_owned()));
+    let mut programs = vec![binary.to_owned()];
+    for at in FILE_SYSTEM_PROGRAMS {
+        // A name of several (`mkfs.ext4`) is a file of its own there: they tell by it what they are to do.
+        let real = find(root, at)?.canonicalize().with_context(|| format!("`/{at}`"))?;
+        entries.push(Entry::File(at.to_owned(), real.clone()));
+        programs.push(real);
+    }
+    if let Ok(settings) = find(root, "etc/mke2fs.conf") {
+        entries.push(Entry::File("etc/mke2fs.conf".to_owned(), settings));
+    }
+    entries.extend(libraries(root, &programs)?);
+    Ok(Recipe { name: name.to_owned(), entries, entrypoint: vec![format!("/{at}")], command: vec![] })
 }
 
 fn busybox(name: &str, root: &Path, entrypoint: &[&str]) -> Result<Recipe> {

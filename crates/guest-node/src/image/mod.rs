@@ -7,6 +7,7 @@
 mod container;
 mod debian;
 mod oci;
+mod oxmox;
 mod tree;
 
 use std::fs;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+
+pub use oxmox::oxmox;
 
 /// Changed whenever what [`ensure`] lays down changes.
 const RECIPE: &str = "11";

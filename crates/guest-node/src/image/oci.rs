@@ -30,14 +30,15 @@ pub(super) enum Entry {
 }
 
 /// Writes `DIR/<name with dashes>.tar`.
-pub(super) fn write(recipe: &Recipe, dir: &Path) -> Result<()> {
+pub(super) fn write(recipe: &Recipe, dir: &Path) -> Result<PathBuf> {
     let file_name = recipe.name.replace(['/', ':'], "-");
     let context = || format!("write container image `{}`", recipe.name);
     let layer_path = dir.join(format!(".{file_name}.layer"));
     let layer = layer(recipe, &layer_path).with_context(context)?;
     let out = dir.join(format!("{file_name}.tar"));
     layout(recipe, &layer, &layer_path, &out).with_context(context)?;
-    std::fs::remove_file(&layer_path).with_context(context)
+    std::fs::remove_file(&layer_path).with_context(context)?;
+    Ok(out)
 }
 
 struct Blob {

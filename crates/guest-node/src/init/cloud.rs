@@ -17,6 +17,7 @@ use crate::tool;
 
 const LOG: &str = "/var/log/cloud-init-output.log";
 const IMAGES: &str = "/run/guest-node/images";
+const MORE_IMAGES: &str = "/run/guest-node/more-images";
 const CONTAINERD: &str = "/var/lib/containerd";
 const CONTAINERD_WITHIN: Duration = Duration::from_mins(1);
 
@@ -24,6 +25,7 @@ const CONTAINERD_WITHIN: Duration = Duration::from_mins(1);
 pub(super) fn begin(boot: &Boot, note: impl Fn(&str) + Clone + Send + 'static) {
     let (tell, ready) = channel();
     let image = boot.image.clone();
+    let more = boot.more_images.is_some();
     let says = note.clone();
     thread::spawn(move || {
         match import(&image) {
@@ -31,6 +33,10 @@ pub(super) fn begin(boot: &Boot, note: impl Fn(&str) + Clone + Send + 'static) {
             Err(err) => says(&format!("container images: {err:#}")),
         }
         let _ = tell.send(());
+        // What kubeadm does not ask for may come later: a kubelet waits for it.
+        if more && let Err(err) = containerd_answers().and_then(|()| bring(Path::new(MORE_IMAGES))) {
+            says(&format!("more container images: {err:#}"));
+        }
     });
     let seeded = boot.seed.is_some();
     thread::spawn(move || match stages(&ready, seeded, &note) {
@@ -74,8 +80,15 @@ pub(super) fn import(image: &Path) -> Result<()> {
     if fs::read_to_string(&mark).is_ok_and(|mark| mark == key) {
         return Ok(());
     }
-    let mut files: Vec<PathBuf> = fs::read_dir(IMAGES)
-        .context("images of the node image")?
+    bring(Path::new(IMAGES))?;
+    fs::write(mark, key)?;
+    Ok(())
+}
+
+/// Brings a directory of images into containerd.
+fn bring(directory: &Path) -> Result<()> {
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .with_context(|| format!("images in `{}`", directory.display()))?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|ext| ext == "tar"))
         .collect();
@@ -83,7 +96,6 @@ pub(super) fn import(image: &Path) -> Result<()> {
     for file in files {
         tool::run(inside("ctr").args(["-n", "k8s.io", "images", "import"]).arg(&file))?;
     }
-    fs::write(mark, key)?;
     Ok(())
 }
 

@@ -77,6 +77,11 @@ pub(super) fn build(boot: &Boot) -> Result<()> {
         fs::create_dir_all(root.join(dir))?;
     }
     read_only(&boot.image.join("images"), &root.join("run/guest-node/images"))?;
+    if let Some(more) = &boot.more_images {
+        let place = root.join("run/guest-node/more-images");
+        fs::create_dir(&place)?;
+        read_only(more, &place)?;
+    }
     let program = root.join(GUEST_PROGRAM.trim_start_matches('/'));
     fs::write(&program, "")?;
     read_only(&boot.program, &program)?;

@@ -45,6 +45,9 @@ pub struct Boot {
     pub seed: Option<PathBuf>,
     /// Our own program, as the outside sees it.
     pub program: PathBuf,
+    /// A directory with more container images, which change more often than the node image.
+    #[serde(default)]
+    pub more_images: Option<PathBuf>,
     /// What it boots for.
     #[serde(default)]
     pub purpose: Purpose,

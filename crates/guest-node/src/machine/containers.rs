@@ -55,6 +55,7 @@ async fn prepare(site: &Site, ready: &Path) -> Result<()> {
         disks: vec![],
         seed: None,
         program: site.program.clone(),
+        more_images: None,
         purpose: Purpose::Import,
     };
     let (leash, line) = super::start(&boot, &home).await?;

@@ -45,13 +45,15 @@ pub struct Site {
     pub bridge_prefix: String,
     /// Our own program.
     pub program: PathBuf,
+    /// A directory of container images beside those of the node image, as tars: each guest imports them at its boot.
+    pub more_images: Option<PathBuf>,
     containers: OnceCell<Option<PathBuf>>,
 }
 
 impl Site {
     /// A site with this node image, state directory, bridge prefix and program.
     pub fn new(image: NodeImage, state: PathBuf, bridge_prefix: String, program: PathBuf) -> Self {
-        Self { image, state, bridge_prefix, program, containers: OnceCell::new() }
+        Self { image, state, bridge_prefix, program, more_images: None, containers: OnceCell::new() }
     }
 
     /// What this VM keeps.
@@ -121,6 +123,7 @@ async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>, disks: Vec<Face>)
         disks,
         seed,
         program: site.program.clone(),
+        more_images: site.more_images.clone(),
         purpose: Purpose::Guest,
     };
     start(&boot, &home).await

@@ -49,7 +49,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every one of Kubernetes: what the demo needs.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::Kubectl,
@@ -68,6 +68,11 @@ impl Tool {
         Self::CniPortmap,
         Self::Coredns,
         Self::KubeRouter,
+        Self::SnapshotCrds,
+        Self::CsiProvisioner,
+        Self::CsiAttacher,
+        Self::CsiSnapshotter,
+        Self::SnapshotController,
     ];
 
     /// What a control plane needs.

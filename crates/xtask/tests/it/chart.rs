@@ -48,17 +48,30 @@ fn every_value_is_in_the_schema_and_the_other_way_round() {
     agree("", &values, &serde_json::from_str(&schema).unwrap());
 }
 
-/// Roles of the binary that the chart runs.
-const ROLES: [&str; 3] = ["capi", "ccm", "exporter"];
+/// Roles of the binary that the chart runs, and how.
+const ROLES: [(&str, &str); 5] = [
+    ("capi", "deployment"),
+    ("ccm", "deployment"),
+    ("exporter", "deployment"),
+    ("csi-controller", "deployment"),
+    ("csi-node", "daemonset"),
+];
+
+/// The template that runs a role, and of it what our own container is told: sidecars have other flags.
+fn template(role: &str, kind: &str) -> (String, String) {
+    let text = fs::read_to_string(chart().join(format!("templates/{role}-{kind}.yaml"))).unwrap();
+    let own = text.split_once("Each sidecar").map_or(text.as_str(), |(own, _)| own).to_owned();
+    (text, own)
+}
 
 #[test]
 fn the_generated_rights_name_the_namespace_that_the_template_replaces() {
-    for role in ROLES {
+    for (role, kind) in ROLES {
         let rights = fs::read_to_string(chart().join(format!("files/{role}-rbac.yaml"))).unwrap();
         let template = fs::read_to_string(chart().join(format!("templates/{role}-rbac.yaml"))).unwrap();
         assert!(template.contains(r#"replace "oxmox-system" .Release.Namespace"#));
         assert!(rights.contains("namespace: oxmox-system\n"));
-        let deployment = fs::read_to_string(chart().join(format!("templates/{role}-deployment.yaml"))).unwrap();
+        let (deployment, _) = template(role, kind);
         let account = format!("oxmox-{role}\n");
         assert!(deployment.contains(&format!("serviceAccountName: {account}")));
         assert!(rights.contains(&format!("name: {account}")));
@@ -72,7 +85,7 @@ fn every_flag_of_the_chart_exists() {
         eprintln!("SKIPPED every_flag_of_the_chart_exists: `oxmox` is not built; run `make build`");
         return;
     }
-    for role in ROLES {
+    for (role, kind) in ROLES {
         let help = Command::new(&oxmox).args(["run", role, "--help"]).output().unwrap();
         let help = String::from_utf8(help.stdout).unwrap();
         let known: BTreeSet<&str> = help
@@ -80,8 +93,8 @@ fn every_flag_of_the_chart_exists() {
             .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
             .map(|word| word.split(['=', '[']).next().unwrap_or(word))
             .collect();
-        let deployment = fs::read_to_string(chart().join(format!("templates/{role}-deployment.yaml"))).unwrap();
-        let used: Vec<&str> = deployment
+        let (_, own) = template(role, kind);
+        let used: Vec<&str> = own
             .lines()
             .filter_map(|line| line.trim().strip_prefix("- ")?.strip_prefix("--"))
             .map(|flag| flag.split(['=', ' ']).next().unwrap_or(flag))
@@ -94,6 +107,26 @@ fn every_flag_of_the_chart_exists() {
             );
         }
     }
+}
+
+#[test]
+fn the_demos_node_plugin_is_the_charts() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/src/command/demo/csi-node.yaml");
+    let demo = fs::read_to_string(demo).unwrap();
+    let (chart, _) = template("csi-node", "daemonset");
+    let chart = chart.replace("{{ $node.kubeletDirectory }}", "/var/lib/kubelet");
+    let chart: BTreeSet<&str> = chart.lines().collect();
+    // Labels, image and image policy are written in another way, for they have values there.
+    let pod = demo.split_once("      serviceAccountName:").unwrap().1;
+    let differs: Vec<&str> = pod
+        .lines()
+        .skip(1)
+        .filter(|line| !["image:", "imagePullPolicy:", "- operator: Exists"].iter().any(|key| line.contains(key)))
+        .filter(|line| !chart.contains(line))
+        .collect();
+    assert!(differs.is_empty(), "the chart has no such lines: {differs:#?}");
+    let privileged = ["            privileged: true", "              mountPropagation: Bidirectional"];
+    assert!(privileged.iter().all(|line| chart.contains(line) && demo.contains(line)));
 }
 
 /// What Helm makes of the chart in a namespace of another name; `None`, said aloud, without Helm.

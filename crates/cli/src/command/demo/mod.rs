@@ -9,15 +9,18 @@
 //! ```
 
 mod cloud;
+mod driver;
 mod lost;
 mod outside;
 mod plot;
 mod prepare;
 mod proxmox;
+mod resizer;
 mod say;
 mod set;
 mod stages;
 mod story;
+mod volumes;
 mod workload;
 
 use std::ffi::OsString;
@@ -92,6 +95,9 @@ enum Command {
         #[arg(long)]
         image: PathBuf,
     },
+    /// Stands in for external-resizer.
+    #[command(hide = true)]
+    Resizer(resizer::Args),
     /// Holds the leash of a demo that is kept.
     #[command(hide = true)]
     Hold {
@@ -114,6 +120,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         }
         Some(Command::Prepare) => prepare::prepare().map(|_| ExitCode::SUCCESS),
         Some(Command::Inside { image }) => super::block_on(story::tell(args.run, image)),
+        Some(Command::Resizer(args)) => super::block_on(resizer::run(args)),
         Some(Command::Hold { image }) => leash::block_on(outside::hold(&args.run, &image)).map(leash::exit_code),
         Some(Command::Shell { command }) => leash::block_on(outside::shell(&args.run, command)).map(leash::exit_code),
         Some(Command::Clean) => {

@@ -28,6 +28,7 @@ pub(super) const PLOT: &[Scene] = &[
     scene("pods", 3, 60, "pods on two Nodes: logs, exec, and a packet from one to the other"),
     scene("scale", 4, 150, "scaling the workers: 2 → 3 → 2"),
     scene("repair", 4, 150, "a worker's VM is destroyed behind everybody's back"),
+    scene("volumes", 5, 360, "volumes: our driver between Kubernetes' own sidecars, kubelets and the guests' disks"),
     scene("policy-engine", 6, 60, "a network policy engine on every Node: kube-router"),
     scene("verify", 8, 180, "oxmox verify all, on the living cluster"),
     scene("node-lost-ha", 8, 90, "a node is lost with a worker of the HA manager: fenced, and started elsewhere"),

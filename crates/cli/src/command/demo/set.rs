@@ -54,10 +54,16 @@ impl Set {
         network()?;
         let mut processes = Vec::new();
         let sim = simulator(dir, &mut processes, stages).await?;
+        let images = dir.join("images");
+        std::fs::create_dir_all(&images).with_context(|| format!("make `{}`", images.display()))?;
+        guest_node::image::oxmox(&guest_node::image::NodeImage::open(image)?, &std::env::current_exe()?, &images)
+            .context("make the container image of oxmox")?;
         let guests = ProcessSpec::new("guest-node", beside("guest-node")?, dir.join("guest-node.log"))
             .args(["run", "--sim", &sim.control])
             .arg("--image")
             .arg(image)
+            .arg("--more-images")
+            .arg(&images)
             .arg("--state")
             .arg(dir.join("nodes"));
         keep(&mut processes, guests)?;

@@ -10,6 +10,7 @@ use testkit::{NotYet, TimedOut, eventually};
 use super::proxmox;
 use super::say::Stages;
 use super::set::{Set, TOKEN, beside};
+use super::volumes::{self, Volumes};
 use super::workload::Workload;
 
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
@@ -137,6 +138,11 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
+    /// The storage driver.
+    pub(super) async fn volumes(&mut self, workload: &Workload, administrator: &pve::Client) -> Result<()> {
+        Volumes { set: self.set, stages: self.stages, workload, administrator }.run().await
+    }
+
     /// The verification on the living cluster, with pods that prove the network policies.
     pub(super) async fn verify(&mut self, step: u8) -> Result<u8> {
         self.stages.begin("verify");
@@ -213,6 +219,8 @@ impl<'a> Story<'a> {
     /// Proxmox VE holds what it held before.
     pub(super) async fn nothing_left(&mut self, administrator: &pve::Client, before: &BTreeSet<String>) -> Result<()> {
         self.stages.begin("nothing-left");
+        let holders = volumes::remove_holders(administrator).await?;
+        self.stages.note(&format!("the administrator destroyed {holders} empty holder VMs, which the driver leaves"));
         // volumes of destroyed VMs are freed in their tasks, which have ended
         let after = proxmox::inventory(administrator).await?;
         let left: Vec<_> = after.difference(before).cloned().collect();

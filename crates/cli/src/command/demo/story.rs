@@ -54,6 +54,9 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
             story.scale(&workload).await?;
             story.repair(&workload).await?;
         }
+        if last >= 5 {
+            story.volumes(&workload, &administrator).await?;
+        }
         if last >= 6 {
             story.policy_engine(&workload).await?;
         }
