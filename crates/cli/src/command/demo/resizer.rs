@@ -93,13 +93,13 @@ async fn grow(
     let status = if node_expansion_required {
         json!({"conditions": [{"type": "FileSystemResizePending", "status": "True"}]})
     } else {
-        json!({"capacity": {"storage": capacity_bytes.to_string()}})
+        json!({"capacity": {"storage": quantity(capacity_bytes)}})
     };
     let merge = |body: Value| Patch::Merge(body);
     // First the claim: once the volume says its size, the kubelet is at work on it.
     let params = PatchParams::default();
     claims.patch_status(&claim.name_any(), &params, &merge(json!({"status": status}))).await.context("claim")?;
-    let size = json!({"spec": {"capacity": {"storage": capacity_bytes.to_string()}}});
+    let size = json!({"spec": {"capacity": {"storage": quantity(capacity_bytes)}}});
     Api::<PersistentVolume>::all(client.clone())
         .patch(&volume.name_any(), &params, &merge(size))
         .await
@@ -118,6 +118,12 @@ fn has(claim: &PersistentVolumeClaim) -> Option<i64> {
 
 fn capacity(of: Option<&std::collections::BTreeMap<String, Quantity>>) -> Option<i64> {
     bytes(&of?.get("storage")?.0)
+}
+
+/// As Kubernetes prints it: `2Gi`.
+fn quantity(bytes: i64) -> String {
+    let unit = ["Ti", "Gi", "Mi", "Ki"].into_iter().zip([40, 30, 20, 10]).find(|(_, bits)| bytes % (1 << bits) == 0);
+    unit.map_or_else(|| bytes.to_string(), |(unit, bits)| format!("{}{unit}", bytes >> bits))
 }
 
 /// `2Gi`, `1500M`, `1073741824`: whole numbers only, as claims in practice are written.
@@ -148,6 +154,7 @@ mod test {
         assert_eq!(bytes("2Gi"), Some(2 << 30));
         assert_eq!(bytes("1500M"), Some(1_500_000_000));
         assert_eq!(bytes("1073741824"), Some(1 << 30));
+        assert_eq!((quantity(2 << 30), quantity(1536 << 20), quantity(1000)), ("2Gi".into(), "1536Mi".into(), "1000".into()));
         assert_eq!((bytes("1.5Gi"), bytes("Gi"), bytes("5X")), (None, None, None));
     }
 }
