@@ -11,7 +11,7 @@ use futures::{StreamExt as _, stream};
 use plan::Seen;
 use plan::volume::{At, Handle, Holder, Power, Qemu, Refusal, Row, Slot, Use, VmConfig, holder_prefix};
 use pve::{Client, GuestKind, GuestRow, GuestStatus, Poller, Resources, Snapshot, TaskSeen};
-use pve_types::{DiskSize, NodeName, StorageId, Upid, Vmid, VolumeId};
+use pve_types::{DiskSize, NodeName, SmbiosUuid, StorageId, Upid, Vmid, VolumeId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -180,6 +180,11 @@ impl Region {
     /// What was last read of a VM, if nothing was written to it since.
     pub(crate) fn known(&self, vm: Vmid) -> Option<Read> {
         self.memory().vms.get(&vm).filter(|read| read.doubt.is_empty()).cloned()
+    }
+
+    /// The UUID of a VM's firmware, if it was ever read: what is written of volumes does not change it.
+    pub(crate) fn uuid(&self, vm: Vmid) -> Seen<Option<SmbiosUuid>> {
+        self.memory().vms.get(&vm).map_or(Seen::Unasked, |read| Seen::Known(read.config.uuid))
     }
 
     /// The VM is written to: what was read of it no longer tells of this volume.

@@ -195,13 +195,19 @@ impl NodeId {
                 }
             }
             Proof::Uuid(uuid) => {
-                let has =
-                    |row: &&pve::GuestRow| region.known(row.vmid).is_some_and(|read| read.config.uuid == Some(*uuid));
+                let has = |row: &&pve::GuestRow| region.uuid(row.vmid) == Seen::Known(Some(*uuid));
                 if let Some(row) = view.vms().find(has) {
                     return Ok(Seen::Known(at(row)));
                 }
                 region.fill(view, None).await.map_err(|why| Refusal::new(Kind::Unavailable, why))?;
-                Ok(view.vms().find(has).map_or(Seen::Absent, |row| Seen::Known(at(row))))
+                if let Some(row) = view.vms().find(has) {
+                    return Ok(Seen::Known(at(row)));
+                }
+                // One that was not read may be it.
+                match view.vms().find(|row| region.uuid(row.vmid) == Seen::Unasked) {
+                    Some(row) => Ok(Seen::Unread(format!("VM {} was not read: ask again", row.vmid))),
+                    None => Ok(Seen::Absent),
+                }
             }
         }
     }

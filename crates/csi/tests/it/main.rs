@@ -10,4 +10,5 @@ mod faults;
 mod kubelet;
 mod node;
 mod sanity;
+mod together;
 mod world;

@@ -154,7 +154,10 @@ mod test {
         assert_eq!(bytes("2Gi"), Some(2 << 30));
         assert_eq!(bytes("1500M"), Some(1_500_000_000));
         assert_eq!(bytes("1073741824"), Some(1 << 30));
-        assert_eq!((quantity(2 << 30), quantity(1536 << 20), quantity(1000)), ("2Gi".into(), "1536Mi".into(), "1000".into()));
+        assert_eq!(
+            (quantity(2 << 30), quantity(1536 << 20), quantity(1000)),
+            ("2Gi".into(), "1536Mi".into(), "1000".into())
+        );
         assert_eq!((bytes("1.5Gi"), bytes("Gi"), bytes("5X")), (None, None, None));
     }
 }

@@ -155,6 +155,19 @@ impl Volumes<'_> {
         let since = Instant::now();
         let patch = r#"{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}"#;
         self.workload.kubectl(&["patch", "persistentvolumeclaim", "data-store-0", "--patch", patch]).await?;
+        let path = "jsonpath={.status.conditions[*].type}";
+        let told = eventually(Duration::from_mins(1), || async {
+            let said = self.workload.kubectl(&["get", "pvc", "data-store-0", "--output", path]).await?;
+            if said.contains("FileSystemResizePending") {
+                Ok(())
+            } else {
+                Err(NotYet::because("the disk has not grown"))
+            }
+        });
+        told.await.context("wait for the disk to grow")?;
+        self.took("the disk has grown", since);
+        // The kubelet looks at a pod's volumes when the pod changes, else about once in a minute.
+        self.workload.kubectl(&["annotate", "pod", "store-0", "demo/look=now"]).await?;
         let grown = eventually(Duration::from_mins(3), || async {
             let path = "jsonpath={.status.capacity.storage} {.status.conditions[*].type}";
             let claim = self.workload.kubectl(&["get", "pvc", "data-store-0", "--output", path]).await?;
