@@ -58,7 +58,7 @@ const ROLES: [(&str, &str); 5] = [
 ];
 
 /// The template that runs a role, and of it what our own container is told: sidecars have other flags.
-fn template(role: &str, kind: &str) -> (String, String) {
+fn runs(role: &str, kind: &str) -> (String, String) {
     let text = fs::read_to_string(chart().join(format!("templates/{role}-{kind}.yaml"))).unwrap();
     let own = text.split_once("Each sidecar").map_or(text.as_str(), |(own, _)| own).to_owned();
     (text, own)
@@ -71,7 +71,7 @@ fn the_generated_rights_name_the_namespace_that_the_template_replaces() {
         let template = fs::read_to_string(chart().join(format!("templates/{role}-rbac.yaml"))).unwrap();
         assert!(template.contains(r#"replace "oxmox-system" .Release.Namespace"#));
         assert!(rights.contains("namespace: oxmox-system\n"));
-        let (deployment, _) = template(role, kind);
+        let (deployment, _) = runs(role, kind);
         let account = format!("oxmox-{role}\n");
         assert!(deployment.contains(&format!("serviceAccountName: {account}")));
         assert!(rights.contains(&format!("name: {account}")));
@@ -93,7 +93,7 @@ fn every_flag_of_the_chart_exists() {
             .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
             .map(|word| word.split(['=', '[']).next().unwrap_or(word))
             .collect();
-        let (_, own) = template(role, kind);
+        let (_, own) = runs(role, kind);
         let used: Vec<&str> = own
             .lines()
             .filter_map(|line| line.trim().strip_prefix("- ")?.strip_prefix("--"))
@@ -113,7 +113,7 @@ fn every_flag_of_the_chart_exists() {
 fn the_demos_node_plugin_is_the_charts() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/src/command/demo/csi-node.yaml");
     let demo = fs::read_to_string(demo).unwrap();
-    let (chart, _) = template("csi-node", "daemonset");
+    let (chart, _) = runs("csi-node", "daemonset");
     let chart = chart.replace("{{ $node.kubeletDirectory }}", "/var/lib/kubelet");
     let chart: BTreeSet<&str> = chart.lines().collect();
     // Labels, image and image policy are written in another way, for they have values there.
