@@ -366,9 +366,11 @@ fn token(server: &Server) -> Finding {
     let new = "make a new bundle: `oxmox worker bundle` where a kubeconfig is";
     match &server.token {
         Seen::Known(TokenSays::Welcome) => Finding::passed(id, "it may join"),
-        Seen::Known(TokenSays::NoSuchId) => {
-            Finding::failed(id, "the control plane has no token of that id: it has expired, or was deleted", new)
-        }
+        Seen::Known(TokenSays::NoSuchId) => Finding::failed(
+            id,
+            "the control plane has no token of that id: it has expired, was deleted, or was made this second",
+            new,
+        ),
         Seen::Known(TokenSays::WrongSecret) => {
             Finding::failed(id, "the control plane has another secret for that id", new)
         }

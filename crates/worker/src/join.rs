@@ -13,7 +13,7 @@
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::{Bundle, CloudProvider, Host, Phase, Report, Seen, check};
+use crate::{Bundle, CloudProvider, Host, Outcome, Phase, Report, Seen, check};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +98,11 @@ fn refuse(report: &Report) -> Next {
             one.next.as_ref().map(|next| format!("\nhint: {next}")).unwrap_or_default()
         )
     };
-    let all: Vec<String> = report.stops().iter().map(line).collect();
-    Next::Refuse { why: all.join("\n") }
+    let stops = report.stops();
+    // What could not be read is most often what a failure has kept from us.
+    let failed = stops.iter().any(|one| one.outcome == Outcome::Failed);
+    let told = stops.iter().filter(|one| !failed || one.outcome == Outcome::Failed);
+    Next::Refuse { why: told.map(line).collect::<Vec<_>>().join("\n") }
 }
 
 /// Decides from the host alone, with nothing told not to matter.

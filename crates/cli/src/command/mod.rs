@@ -22,7 +22,12 @@ use crate::args::{Args, Command, Run};
 /// Runs what the command line says.
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let format = args.log_format.parse().context("--log-format")?;
-    daemon::logs::init(format, &args.log).context("--log")?;
+    let log = match &args.command {
+        // Before the authority is known nobody is trusted, and nothing secret is sent: no news to who joins a machine.
+        Command::Worker(_) if args.log == "info" => "info,kube_client::client::tls=error",
+        _ => args.log.as_str(),
+    };
+    daemon::logs::init(format, log).context("--log")?;
     match args.command {
         Command::Crds => crds::run(),
         Command::Run(Run::Capi(args)) => block_on(run_capi::run(*args)),
