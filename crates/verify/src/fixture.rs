@@ -106,6 +106,7 @@ fn proxmox() -> Proxmox {
             (vmid(101), guest("pve1", "cp-0", "running")),
             (vmid(102), guest("pve2", "w-0", "running")),
             (vmid(300), guest("pve3", "mail", "running")),
+            (vmid(HOLDER), guest("pve1", "csi-holder-demo-9100", "stopped")),
             (
                 vmid(9000),
                 Guest { template: true, tags: Tags::parse("debian;v1"), ..guest("pve1", "debian-12", "stopped") },
@@ -120,7 +121,8 @@ fn proxmox() -> Proxmox {
         bridges: NODES.map(|name| (node(name), Read::Known(vec![bridge.clone()]))).into(),
         settings: BTreeMap::from([
             (vmid(101), Read::Known(settings("cp-0", 0))),
-            (vmid(102), Read::Known(settings("w-0", 1))),
+            (vmid(102), Read::Known(worker_settings())),
+            (vmid(HOLDER), Read::Known(holder_settings())),
             (vmid(300), Read::Known(GuestSettings { mark: None, uuid: None, ..settings("mail", 0) })),
             (
                 vmid(9000),
@@ -134,7 +136,54 @@ fn proxmox() -> Proxmox {
         isos: BTreeMap::from([("shared".into(), Read::Known(Vec::new()))]),
         agents: BTreeMap::from([(vmid(101), Read::Known(())), (vmid(102), Read::Known(()))]),
         agent_addresses: BTreeMap::new(),
+        drives: BTreeMap::from([(vmid(102), Read::Known(drives()))]),
+        listings: vec![listing("pve1", "shared", true, vec![stored(DISK)]), listing("pve1", "local", false, vec![])],
     }
+}
+
+/// The holder of the cluster's volumes.
+pub(crate) const HOLDER: u32 = 9100;
+/// The PersistentVolume.
+pub(crate) const VOLUME: &str = "pvc-0b7e1c52-1d5e-4f4e-8a55-0f0e5c7f3c11";
+/// Its disk.
+pub(crate) const DISK: &str = "shared:9100/vm-9100-pvc-0b7e1c52-1d5e-4f4e-8a55-0f0e5c7f3c11.raw";
+const HANDLE: &str = "dc1//shared/9100/vm-9100-pvc-0b7e1c52-1d5e-4f4e-8a55-0f0e5c7f3c11.raw";
+
+fn worker_settings() -> GuestSettings {
+    let mut settings = settings("w-0", 1);
+    settings.disks.insert("scsi1".into(), Disk { volume: Some(DISK.parse().unwrap()), cdrom: false });
+    settings
+}
+
+fn holder_settings() -> GuestSettings {
+    let unused = Disk { volume: Some(DISK.parse().unwrap()), cdrom: false };
+    GuestSettings {
+        mark: None,
+        holder: Some("demo".into()),
+        uuid: None,
+        agent: false,
+        disks: BTreeMap::from([("unused0".into(), unused)]),
+        boot: None,
+        bridges: BTreeMap::new(),
+        ..settings("csi-holder-demo-9100", 0)
+    }
+}
+
+fn drives() -> BTreeMap<String, Drive> {
+    let drive = |volume: &str| Drive { now: Some(volume.parse().unwrap()), coming: None, leaving: false };
+    BTreeMap::from([("scsi0".into(), drive("shared:base/w-0-disk-0")), ("scsi1".into(), drive(DISK))])
+}
+
+/// What a storage has of the holder.
+pub(crate) fn listing(on: &str, storage: &str, shared: bool, volumes: Vec<StoredVolume>) -> Listing {
+    let volumes = Read::Known(volumes);
+    Listing { node: node(on), storage: storage.parse().unwrap(), shared, owner: vmid(HOLDER), volumes }
+}
+
+/// A volume of 1 GiB that is an hour old.
+pub(crate) fn stored(volume: &str) -> StoredVolume {
+    let made = time("2026-11-25T20:00:00Z").as_second();
+    StoredVolume { volume: volume.parse().unwrap(), size: Some(1 << 30), made: Some(made) }
 }
 
 fn permissions() -> BTreeMap<String, BTreeMap<String, bool>> {
@@ -180,6 +229,7 @@ fn settings(name: &str, which: usize) -> GuestSettings {
     GuestSettings {
         name: Some(name.into()),
         mark: Some(mark(name, which)),
+        holder: None,
         uuid: UUIDS[which].parse().ok(),
         template: false,
         agent: true,
@@ -278,6 +328,89 @@ fn workload() -> Workload {
             left: Read::Known(vec![]),
         }),
         workers: Read::Known(workers()),
+        volumes: Read::Known(volumes()),
+    }
+}
+
+fn volumes() -> VolumesSeen {
+    let node = |name: &str, which: usize, on: &str| NodePlugin {
+        name: name.into(),
+        created: Some(time("2026-11-25T20:02:00Z")),
+        ready: true,
+        control_plane: name.starts_with("cp"),
+        provider_id: Some(format!("proxmox://{}", UUIDS[which])),
+        region: Some("dc1".into()),
+        zone: Some(on.into()),
+        plugin: Some(Plugin {
+            node_id: format!("{name}/{}", 101 + which),
+            topology_keys: ["topology.kubernetes.io/region", "topology.kubernetes.io/zone"].map(Into::into).into(),
+        }),
+    };
+    let class = ClassSeen {
+        name: "fast".into(),
+        default: true,
+        waits: true,
+        parameters: [("storage", "shared"), ("ssd", "true")].map(|(key, value)| (key.into(), value.into())).into(),
+        allowed: Vec::new(),
+    };
+    VolumesSeen {
+        driver: Read::Known(Some(DriverSeen { attach_required: true })),
+        nodes: Read::Known(vec![node("cp-0", 0, "pve1"), node("w-0", 1, "pve2")]),
+        classes: Read::Known(vec![class]),
+        claims: Read::Known(vec![claim("shop/data-0", "Bound")]),
+        volumes: Read::Known(vec![persistent(VOLUME, HANDLE)]),
+        attachments: Read::Known(vec![attachment(VOLUME, "w-0")]),
+        snapshots: Read::Known(Vec::new()),
+        probe: Read::Known(VolumeProbe {
+            class: "fast".into(),
+            writer: Some("w-0".into()),
+            reader: Some("w-1".into()),
+            handle: Some("dc1//shared/9100/vm-9100-pvc-1.raw".into()),
+            written: Some("5feceb66".into()),
+            read: Some("5feceb66".into()),
+            trouble: None,
+            left: Read::Known(Vec::new()),
+        }),
+    }
+}
+
+/// A claim of an hour ago.
+pub(crate) fn claim(name: &str, phase: &str) -> ClaimSeen {
+    ClaimSeen {
+        name: name.into(),
+        uid: "0b7e1c52-1d5e-4f4e-8a55-0f0e5c7f3c11".into(),
+        class: "fast".into(),
+        phase: phase.into(),
+        created: Some(time("2026-11-25T20:00:00Z")),
+        node_chosen: false,
+        pending: None,
+    }
+}
+
+/// A PersistentVolume that is bound and goes with its claim.
+pub(crate) fn persistent(name: &str, handle: &str) -> PersistentSeen {
+    PersistentSeen {
+        name: name.into(),
+        handle: handle.into(),
+        capacity: Some(1 << 30),
+        phase: "Bound".into(),
+        since: Some(time("2026-11-25T20:00:10Z")),
+        reclaimed: true,
+        deleting: false,
+    }
+}
+
+/// A volume that is attached.
+pub(crate) fn attachment(volume: &str, node: &str) -> AttachmentSeen {
+    AttachmentSeen {
+        name: format!("csi-{node}"),
+        volume: volume.into(),
+        node: node.into(),
+        created: Some(time("2026-11-25T20:00:20Z")),
+        attached: true,
+        deleting: None,
+        attach_error: None,
+        detach_error: None,
     }
 }
 

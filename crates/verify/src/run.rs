@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 
 use crate::evidence::{Cause, Evidence, Read, StorySeen};
-use crate::gather::{Sources, gather_with};
+use crate::gather::{Probes, Sources, gather_with};
 use crate::judge::{CHECKS, judge, judge_with};
 use crate::report::Report;
 use crate::selection::Selection;
+use crate::step::StepId;
 
 /// What to verify.
 #[derive(Debug)]
@@ -55,8 +56,10 @@ pub struct Run {
 /// Reads and judges. Without a management cluster only Proxmox is judged, the other checks are listed as deselected.
 /// `progress` is told each part before it is read and each check before it is judged.
 pub async fn run(options: &Options, now: Timestamp, mut progress: impl FnMut(Progress) + Send) -> Run {
-    let mut evidence =
-        gather_with(&options.sources, now, &mut |part, n, of| progress(Progress::Reading { part, n, of })).await;
+    let probes =
+        Probes { policies: options.selection.probes(StepId::Policies), volumes: options.selection.probes(StepId::Csi) };
+    let mut reading = |part, n, of| progress(Progress::Reading { part, n, of });
+    let mut evidence = gather_with(&options.sources, probes, now, &mut reading).await;
     if let Some(story) = &options.story {
         evidence.story = Read::Known(story.clone());
     }

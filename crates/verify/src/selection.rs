@@ -1,6 +1,7 @@
 //! Which checks are asked for.
 
 use crate::judge::{CHECKS, CheckInfo, Of};
+use crate::step::StepId;
 
 /// Which checks are asked for: those that match `only` (all, when it is empty) and do not match `skip`.
 ///
@@ -57,6 +58,11 @@ impl Selection {
         Self { no_story: true, ..self }
     }
 
+    /// Whether a check of the step that needs pods of our own is asked for.
+    pub(crate) fn probes(&self, step: StepId) -> bool {
+        CHECKS.iter().any(|check| check.step == step && check.of == Of::Probe && self.leaves_out(check).is_none())
+    }
+
     /// Why the check is left out; `None`: it is asked for.
     pub(crate) fn leaves_out(&self, check: &CheckInfo) -> Option<String> {
         let id = check.id;
@@ -110,6 +116,17 @@ mod test {
     fn a_wish_that_matches_nothing_is_refused() {
         let bad = Selection::new(vec!["api.qourate".into()], Vec::new()).unwrap_err();
         assert!(bad.to_string().starts_with("no check is called `api.qourate`"), "{bad}");
+    }
+
+    #[test]
+    fn only_probes_that_are_asked_for_are_made() {
+        let only = |pattern: &str| Selection::new(vec![pattern.into()], Vec::new()).unwrap();
+        let both = |selection: &Selection| (selection.probes(StepId::Policies), selection.probes(StepId::Csi));
+        assert_eq!(both(&only("policies")), (true, false));
+        assert_eq!(both(&only("csi.probe")), (false, true));
+        assert_eq!(both(&only("csi.attachments")), (false, false));
+        assert_eq!(both(&Selection::all()), (true, true));
+        assert_eq!(both(&Selection::all().without_probes()), (false, false));
     }
 
     #[test]

@@ -25,6 +25,7 @@ const PROBE_IMAGE: &str = "docker.io/library/busybox:1.37";
     oxmox verify --proxmox-only                               no Kubernetes; $PROXMOX_URL and so on are set\n  \
     oxmox verify --only api,network-storage.iso-storage       some steps or checks\n  \
     oxmox verify policies --probe                             what network policies do, by packets\n  \
+    oxmox verify csi --probe                                  volumes: one is written, read elsewhere, and deleted\n  \
     oxmox verify all --probe --cluster prod                   everything that may be tried on a living cluster\n  \
     oxmox verify --from reports/evidence.json                 judge again what was read, without any cluster\n  \
     oxmox verify --report reports/ -o json                    files for people and CI, JSON on stdout\n\n\
@@ -53,11 +54,11 @@ pub(crate) struct Args {
     /// Not these steps or checks.
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     skip: Vec<String>,
-    /// Let pods of its own prove what network policies do. They live in two namespaces of the workload cluster that are
-    /// made for it and removed again; nothing else is written.
+    /// Let pods of its own prove volumes and what network policies do. They live in three namespaces of the workload cluster
+    /// that are made for it and removed again; the volume is made by the storage driver and deleted; nothing else is written.
     #[arg(long, conflicts_with = "proxmox_only")]
     probe: bool,
-    /// The image of those pods: busybox, or anything with its `sh`, `nc` and `httpd`.
+    /// The image of those pods: busybox, or anything with its `sh`, `nc`, `httpd`, `dd` and `sha256sum`.
     #[arg(long, value_name = "IMAGE", default_value = PROBE_IMAGE, requires = "probe")]
     probe_image: String,
     /// Judge again what was read before: the evidence.json beside a report. Nothing is read.

@@ -7,7 +7,7 @@ use api::{ProxmoxClusterSpec, ProxmoxMachineSpec, ProxmoxMachineStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Certificate, PoliciesSeen, Read, WorkersSeen, addresses};
+use super::{Certificate, PoliciesSeen, Read, VolumesSeen, WorkersSeen, addresses};
 
 /// The management cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,10 +88,17 @@ pub struct Workload {
     /// Its nodes as members of it.
     #[serde(default = "not_asked_yet")]
     pub workers: Read<WorkersSeen>,
+    /// Volumes for its pods.
+    #[serde(default = "not_asked_before")]
+    pub volumes: Read<VolumesSeen>,
 }
 
 fn not_asked() -> Read<PoliciesSeen> {
     Read::not_asked("that evidence is older than the probes of network policies")
+}
+
+fn not_asked_before() -> Read<VolumesSeen> {
+    Read::not_asked("that evidence is older than the checks of volumes")
 }
 
 fn not_asked_yet() -> Read<WorkersSeen> {

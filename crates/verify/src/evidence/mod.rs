@@ -9,6 +9,7 @@ mod kubernetes;
 mod policies;
 mod proxmox;
 mod story;
+mod volumes;
 mod workers;
 
 use jiff::Timestamp;
@@ -21,6 +22,11 @@ pub use proxmox::{
     VersionSeen,
 };
 pub use story::{SceneOutcome, SceneSeen, StorySeen};
+pub use volumes::{
+    AttachmentSeen, ClaimSeen, ClassSeen, Drive, DriverSeen, EventSeen, Listing, NodePlugin, Pending, PersistentSeen,
+    Plugin, StoredVolume, VolumeProbe, VolumesSeen,
+};
+pub(crate) use volumes::{DRIVER, Handle, REGION, ZONE};
 pub use workers::{LeaseSeen, SigningRequest, WorkerSeen, WorkersSeen};
 pub(crate) use workers::{Named, NamedVm, addresses};
 
@@ -147,10 +153,12 @@ impl Evidence {
             isos,
             agents,
             agent_addresses,
+            drives,
+            listings,
         } = proxmox;
         let Management { version: management_version, cluster, machines, all_machines, templates, replicas } =
             management;
-        let Workload { version: workload_version, nodes: joined, endpoint, policies, workers } = workload;
+        let Workload { version: workload_version, nodes: joined, endpoint, policies, workers, volumes } = workload;
         let mut all = vec![tally(version), tally(permissions), tally(nodes), tally(guests), tally(storages)];
         all.extend([tally(management_version), tally(cluster), tally(machines), tally(all_machines), tally(templates)]);
         all.extend([tally(replicas), tally(workload_version), tally(joined), tally(endpoint), tally(policies)]);
@@ -159,6 +167,23 @@ impl Evidence {
             all.extend([tally(&seen.leases), tally(&seen.requests)]);
         }
         all.push(tally(story));
+        all.push(tally(volumes));
+        if let Some(VolumesSeen { driver, nodes, classes, claims, volumes, attachments, snapshots, probe }) =
+            volumes.known()
+        {
+            all.extend([
+                tally(driver),
+                tally(nodes),
+                tally(classes),
+                tally(claims),
+                tally(volumes),
+                tally(attachments),
+            ]);
+            all.extend([tally(snapshots), tally(probe)]);
+            all.extend(probe.known().map(|probe| tally(&probe.left)));
+            let pending = claims.known().into_iter().flatten().filter_map(|claim| claim.pending.as_ref());
+            all.extend(pending.flat_map(|pending| [tally(&pending.pods), tally(&pending.event)]));
+        }
         if let Some(seen) = policies.known() {
             all.push(tally(&seen.left));
             all.extend(seen.stages.values().map(tally));
@@ -171,6 +196,8 @@ impl Evidence {
         all.extend(isos.values().map(tally));
         all.extend(agents.values().map(tally));
         all.extend(agent_addresses.values().map(tally));
+        all.extend(drives.values().map(tally));
+        all.extend(listings.iter().map(|listing| tally(&listing.volumes)));
         all.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 }

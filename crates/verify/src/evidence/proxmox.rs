@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use pve_types::{NodeName, PoolId, SmbiosUuid, StorageId, Tags, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
-use super::Read;
+use super::{Drive, Listing, Read};
 
 /// Proxmox VE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,12 @@ pub struct Proxmox {
     /// Addresses that guest agents tell, of VMs whose Node has an address that no machine accounts for.
     #[serde(default)]
     pub agent_addresses: BTreeMap<Vmid, Read<BTreeSet<IpAddr>>>,
+    /// Drives, now and as they will be, of VMs that have or should have a volume of a pod.
+    #[serde(default)]
+    pub drives: BTreeMap<Vmid, Read<BTreeMap<String, Drive>>>,
+    /// What storages have of holders, and of others who own volumes of pods.
+    #[serde(default)]
+    pub listings: Vec<Listing>,
 }
 
 /// Whose certificate the client believes.
@@ -171,6 +177,9 @@ pub struct GuestSettings {
     pub name: Option<String>,
     /// The last line of its notes when that is our mark; other notes are not taken over.
     pub mark: Option<String>,
+    /// Whose volumes it holds, when the last line of its notes says that it is a holder of volumes.
+    #[serde(default)]
+    pub holder: Option<String>,
     /// Its SMBIOS UUID.
     pub uuid: Option<SmbiosUuid>,
     /// Whether it is a template.

@@ -95,6 +95,12 @@ impl NamedVm {
             Some((_, number)) => number.parse().ok().map(Self::Number),
         }
     }
+
+    /// The VM that the storage driver's own name for a node names: `NAME/VMID`, `NAME/UUID`.
+    pub(crate) fn of_plugin(id: &str) -> Option<Self> {
+        let (_, proof) = id.split_once('/')?;
+        proof.parse().map(Self::Number).ok().or_else(|| proof.parse().map(Self::Uuid).ok())
+    }
 }
 
 /// What is known of a VM that a provider ID names.

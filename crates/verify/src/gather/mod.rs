@@ -8,6 +8,7 @@ mod door;
 mod management;
 mod policies;
 mod proxmox;
+mod volumes;
 mod workers;
 mod workload;
 
@@ -33,7 +34,7 @@ pub struct Sources {
     pub namespace: String,
     /// The cluster's name; `None`: the one that the namespace holds, when it holds just one.
     pub cluster: Option<String>,
-    /// The container image of pods that probe network policies; `None`: nothing is made in the cluster.
+    /// The container image of pods that probe volumes and network policies; `None`: nothing is made in the cluster.
     pub probe: Option<String>,
 }
 
@@ -84,14 +85,35 @@ const PARTS: [&str; 5] = [
     "machines again",
 ];
 
+/// Which probes are made, where an image was given for their pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Probes {
+    /// Of network policies.
+    pub(crate) policies: bool,
+    /// Of a volume.
+    pub(crate) volumes: bool,
+}
+
+impl Probes {
+    /// The image of the probe's pods, or why there is no probe.
+    fn image<'a>(sources: &'a Sources, asked: bool, what: &str) -> Result<&'a str, String> {
+        match &sources.probe {
+            Some(image) if asked => Ok(image),
+            Some(_) => Err(format!("no check of {what} was asked for")),
+            None => Err(format!("probes of {what} make pods of their own, and were not asked for")),
+        }
+    }
+}
+
 /// Reads everything that can be read. `now` is the time at the start.
 pub async fn gather(sources: &Sources, now: Timestamp) -> Evidence {
-    gather_with(sources, now, &mut |_, _, _| {}).await
+    gather_with(sources, Probes { policies: true, volumes: true }, now, &mut |_, _, _| {}).await
 }
 
 /// Reads everything that can be read; tells each part, its place and how many there are before it is read.
 pub(crate) async fn gather_with(
     sources: &Sources,
+    probes: Probes,
     now: Timestamp,
     tell: &mut (dyn FnMut(&'static str, usize, usize) + Send),
 ) -> Evidence {
@@ -109,7 +131,7 @@ pub(crate) async fn gather_with(
     next();
     proxmox::nodes(&sources.pve, &mut proxmox).await;
     next();
-    let workload = workload::read(sources, &management, cluster.as_deref(), clock).await;
+    let workload = workload::read(sources, probes, &management, cluster.as_deref(), &mut proxmox, clock).await;
     next();
     proxmox::guests(&sources.pve, &management, &mut proxmox).await;
     workers::agents(&sources.pve, &management, &workload, &mut proxmox).await;

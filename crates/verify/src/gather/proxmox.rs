@@ -13,7 +13,7 @@ use crate::evidence::{
     Bridge, Disk, Door, Guest, GuestSettings, Iso, MachineSeen, Management, NodeStorage, Proxmox, ProxmoxNode, Read,
     Storage, VersionSeen,
 };
-use crate::judge::mark_line;
+use crate::judge::{holder_of, mark_line};
 
 /// Reads at once: more would only wait for the client's own gate.
 const AT_ONCE: usize = 8;
@@ -52,6 +52,8 @@ pub(super) async fn cluster(sources: &Sources, clock: Clock) -> Proxmox {
         isos: BTreeMap::new(),
         agents: BTreeMap::new(),
         agent_addresses: BTreeMap::new(),
+        drives: BTreeMap::new(),
+        listings: Vec::new(),
     }
 }
 
@@ -162,6 +164,7 @@ fn settings_of(config: &GuestConfig) -> GuestSettings {
     GuestSettings {
         name: config.name.clone(),
         mark: config.description.as_deref().and_then(mark_line).map(str::to_owned),
+        holder: config.description.as_deref().and_then(holder_of).map(str::to_owned),
         uuid: config.smbios_uuid(),
         template: config.template,
         agent: config.agent_enabled(),

@@ -7,8 +7,8 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, ResourceExt};
 
-use super::{Clock, Sources, door, of_kube, policies, workers};
-use crate::evidence::{Cause, EndpointSeen, Management, NodeSeen, Read, Workload};
+use super::{Clock, Probes, Sources, door, of_kube, policies, volumes, workers};
+use crate::evidence::{Cause, EndpointSeen, Management, NodeSeen, Proxmox, Read, Workload};
 
 /// A workload cluster that is well answers in milliseconds.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -16,12 +16,20 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// Reads the workload cluster as the management cluster knows it.
-pub(super) async fn read(sources: &Sources, management: &Management, cluster: Option<&str>, clock: Clock) -> Workload {
+pub(super) async fn read(
+    sources: &Sources,
+    probes: Probes,
+    management: &Management,
+    cluster: Option<&str>,
+    proxmox: &mut Proxmox,
+    clock: Clock,
+) -> Workload {
     let (endpoint, client) = tokio::join!(endpoint(management, clock), client(sources, cluster));
-    let (version, nodes, policies, workers) = match client {
+    let (version, nodes, policies, workers, volumes) = match client {
         Read::Unread { cause, why } => {
             let again = why.clone();
             (
+                Read::unread(cause, again.clone()),
                 Read::unread(cause, again.clone()),
                 Read::unread(cause, again.clone()),
                 Read::unread(cause, again),
@@ -33,16 +41,18 @@ pub(super) async fn read(sources: &Sources, management: &Management, cluster: Op
             let (version, nodes) =
                 tokio::join!(client.apiserver_version(), async { nodes.list(&ListParams::default()).await });
             let version = of_kube(version).map(|info| info.git_version);
-            let policies = match &sources.probe {
-                Some(image) => policies::probe(&client, image).await,
-                None => Read::not_asked("probes of network policies make pods of their own, and were not asked for"),
+            let policies = match Probes::image(sources, probes.policies, "network policies") {
+                Ok(image) => policies::probe(&client, image).await,
+                Err(why) => Read::not_asked(why),
             };
             let nodes = of_kube(nodes).map(|all| all.items);
             let workers = workers::read(&client, &nodes).await;
-            (version, nodes.map(|all| all.iter().map(node).collect()), policies, workers)
+            let probe = Probes::image(sources, probes.volumes, "volumes");
+            let volumes = Box::pin(volumes::read(&client, &sources.pve, &nodes, probe, proxmox)).await;
+            (version, nodes.map(|all| all.iter().map(node).collect()), policies, workers, Read::Known(volumes))
         }
     };
-    Workload { version, nodes, endpoint, policies, workers }
+    Workload { version, nodes, endpoint, policies, workers, volumes }
 }
 
 async fn endpoint(management: &Management, clock: Clock) -> Read<EndpointSeen> {

@@ -15,6 +15,7 @@ mod scope;
 mod storages;
 mod verdict;
 mod vm_management;
+mod volumes;
 mod wanted;
 mod workers;
 
@@ -66,7 +67,7 @@ pub enum Of {
 }
 
 /// All checks, causes before effects.
-pub const CHECKS: [CheckInfo; 48] = [
+pub const CHECKS: [CheckInfo; 55] = [
     api::REACHABLE,
     api::TLS_CHAIN,
     api::AUTHENTICATED,
@@ -97,6 +98,13 @@ pub const CHECKS: [CheckInfo; 48] = [
     workers::VERSION_SKEW,
     workers::NO_PENDING_CSRS,
     workers::CLOCKS,
+    volumes::DRIVER_REGISTERED,
+    volumes::STORAGE_CLASSES,
+    volumes::CLAIMS_BOUND,
+    volumes::VOLUMES_EXIST,
+    volumes::ATTACHMENTS,
+    volumes::NO_ORPHANS,
+    volumes::PROBE,
     policies::CONNECTIVITY,
     policies::DENY_ALL,
     policies::ALLOW_ONE,
@@ -120,6 +128,11 @@ pub const CHECKS: [CheckInfo; 48] = [
 /// The last line of a VM's notes when it is our mark: all of them that evidence keeps.
 pub(crate) fn mark_line(notes: &str) -> Option<&str> {
     orphans::Mark::line(notes)
+}
+
+/// Whose volumes a VM holds, when the last line of its notes says so.
+pub(crate) fn holder_of(notes: &str) -> Option<&str> {
+    orphans::holder(notes)
 }
 
 /// Judges evidence.

@@ -30,6 +30,11 @@ impl<'a> Mark<'a> {
     }
 }
 
+/// Whose volumes a VM holds, when the last line of its notes says so: `oxmox: holder=TENANT`.
+pub(crate) fn holder(notes: &str) -> Option<&str> {
+    notes.trim_end().lines().next_back()?.strip_prefix("oxmox: holder=").filter(|tenant| !tenant.is_empty())
+}
+
 /// Marks by VM, and a line for each VM that could not be looked at.
 type Marks<'a> = (Vec<(Vmid, Mark<'a>)>, Vec<String>);
 
