@@ -59,7 +59,7 @@ pub async fn run(options: &Options, now: Timestamp, mut progress: impl FnMut(Pro
     let probes =
         Probes { policies: options.selection.probes(StepId::Policies), volumes: options.selection.probes(StepId::Csi) };
     let mut reading = |part, n, of| progress(Progress::Reading { part, n, of });
-    let mut evidence = gather_with(&options.sources, probes, now, &mut reading).await;
+    let mut evidence = Box::pin(gather_with(&options.sources, probes, now, &mut reading)).await;
     if let Some(story) = &options.story {
         evidence.story = Read::Known(story.clone());
     }
