@@ -74,7 +74,7 @@ const SPARE: &str = "shared:9100/vm-9100-pvc-9c9c9c9c.raw";
 
 pub(super) const ERRORS: &[World] = &[
     ("csi.driver-registered", "there is no CSIDriver `csi.proxmox.sinextra.dev`", |e| {
-        seen(e).driver = Read::Known(None)
+        seen(e).driver = Read::Known(None);
     }),
     ("csi.driver-registered", "`attachRequired: false`", |e| {
         of(&mut seen(e).driver).as_mut().unwrap().attach_required = false;
@@ -112,7 +112,7 @@ pub(super) const ERRORS: &[World] = &[
         class(e).waits = false;
     }),
     ("csi.claims-bound", "claim `shop/data-0` has lost its volume", |e| {
-        of(&mut seen(e).claims)[0].phase = "Lost".into()
+        of(&mut seen(e).claims)[0].phase = "Lost".into();
     }),
     ("csi.volumes-exist", "Proxmox VE has no `shared:9100/vm-9100-pvc-0b7e", |e| listed(e).clear()),
     ("csi.volumes-exist", "has 536870912 bytes, 1073741824 are promised", |e| listed(e)[0].size = Some(512 << 20)),
