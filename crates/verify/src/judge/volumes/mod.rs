@@ -111,8 +111,8 @@ pub(super) const NO_ORPHANS: CheckInfo = CheckInfo {
                the tenants that its PersistentVolumes belong to. A PersistentVolume that was released ten minutes ago and \
                should be deleted is named as well. Warnings, since several clusters may share a tenant by mistake.",
     matters: "Such volumes take room that nobody gets back, and hold data that somebody believes deleted.",
-    fix: "Make sure that no other cluster has it. Then plug it into its holder and delete it there, as docs/guide/storage.md \
-          has it, or make a PersistentVolume for it whose claim is then deleted.",
+    fix: "Make sure that no other cluster has it. Then an administrator frees it, as docs/guide/storage.md has it; or make a \
+          PersistentVolume for it, with a claim that is then deleted.",
     of: Of::Cluster,
     needs: &["api.authenticated", "network-storage.endpoint-answers"],
     judge: orphans::no_orphans,
@@ -127,7 +127,7 @@ pub(super) const PROBE: CheckInfo = CheckInfo {
                back. Then the claim is deleted: PersistentVolume, VolumeAttachment and the volume at Proxmox VE must be gone \
                within two minutes.",
     matters: "This is what volumes are for; everything else is only a sign of it.",
-    fix: "The message names what did not come about, with the last event. Try again with `oxmox verify --only csi --probe`.",
+    fix: "The message names what did not come about, with the last event. Try again with `oxmox verify csi --probe`.",
     of: Of::Probe,
     needs: &["api.authenticated", "network-storage.endpoint-answers"],
     judge: probe::probe,

@@ -61,10 +61,7 @@ pub(super) fn no_orphans(evidence: &Evidence) -> Verdict {
         released(evidence, volume, &mut tally);
     }
     let passed = format!("{} of our holders, each with its object", count(looked, "volume"));
-    tally.verdict(
-        passed,
-        "make sure that no other cluster has it, then free it through its holder: docs/guide/storage.md",
-    )
+    tally.verdict(passed, "make sure that no other cluster and no VM has it, then free it: docs/guide/storage.md")
 }
 
 fn handles<'a>(all: impl Iterator<Item = &'a String>) -> impl Iterator<Item = VolumeId> {
