@@ -23,12 +23,18 @@ const BEAT: Duration = Duration::from_millis(500);
 /// Begins waiting for the prefix.
 pub(super) fn begin(note: impl Fn(&str) + Send + 'static) {
     thread::spawn(move || {
+        let mut routed = false;
         loop {
-            if Path::new(KUBECONFIG).exists()
-                && !Path::new(CONFIGURATION).exists()
-                && let Ok(true) = look()
+            let configured = Path::new(CONFIGURATION).exists();
+            if !(configured && routed)
+                && Path::new(KUBECONFIG).exists()
+                && let Ok(found) = look(configured)
             {
-                note("pod network is configured");
+                // With an external cloud provider a Node has its prefix before it has an address.
+                routed = found == Found::Routed;
+                if !configured && Path::new(CONFIGURATION).exists() {
+                    note("pod network is configured");
+                }
             }
             #[expect(clippy::disallowed_methods, reason = "the edge: a Node that another program will register")]
             thread::sleep(BEAT);
@@ -36,8 +42,19 @@ pub(super) fn begin(note: impl Fn(&str) + Send + 'static) {
     });
 }
 
-/// Whether the prefix was there.
-fn look() -> Result<bool> {
+/// What the Node says of itself.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// No prefix.
+    Nothing,
+    /// A prefix, and no address behind which it could be reached.
+    Prefix,
+    /// Both, and the outside has been told.
+    Routed,
+}
+
+/// Looks at the Node, lays the configuration, tells the outside.
+fn look(configured: bool) -> Result<Found> {
     let kubectl = |words: &[&str]| {
         tool::run(inside("kubectl").arg(format!("--kubeconfig={KUBECONFIG}")).arg("--request-timeout=5s").args(words))
     };
@@ -46,13 +63,19 @@ fn look() -> Result<bool> {
     let node: Value = serde_json::from_str(&kubectl(&["get", "node", name, "-o", "json"])?)?;
     let cidrs = texts(&node["spec"]["podCIDRs"]);
     if cidrs.is_empty() {
-        return Ok(false);
+        return Ok(Found::Nothing);
     }
-    let temporary = format!("{CONFIGURATION}.new");
-    fs::write(&temporary, configuration(&cidrs).to_string())?;
-    fs::rename(&temporary, CONFIGURATION)?;
-    say(&Said::Pods { cidrs, addresses: internal_addresses(&node) })?;
-    Ok(true)
+    if !configured {
+        let temporary = format!("{CONFIGURATION}.new");
+        fs::write(&temporary, configuration(&cidrs).to_string())?;
+        fs::rename(&temporary, CONFIGURATION)?;
+    }
+    let addresses = internal_addresses(&node);
+    if addresses.is_empty() {
+        return Ok(Found::Prefix);
+    }
+    say(&Said::Pods { cidrs, addresses })?;
+    Ok(Found::Routed)
 }
 
 fn texts(value: &Value) -> Vec<String> {
