@@ -24,6 +24,10 @@ const CONTROLLER: Role = Role {
     privileges: "VM.Audit,VM.Allocate,VM.Clone,VM.Config.Disk,VM.Config.Options,Datastore.AllocateSpace,Datastore.Audit",
 };
 
+/// Kubernetes' own, which share the controller's pod.
+const SIDECARS: [Tool; 3] = [Tool::CsiProvisioner, Tool::CsiAttacher, Tool::CsiSnapshotter];
+const RESIZER: &str = "stand-in for csi-resizer";
+
 /// The pool that holder VMs are made in.
 const POOL: &str = "kubernetes";
 
@@ -57,39 +61,47 @@ pub(super) async fn start(set: &mut Set, workload: &Workload) -> Result<()> {
 /// Kubernetes' own beside it, with the chart's flags; not in a pod, so nobody owns what they write of storages' room,
 /// and alone, so none has to lead.
 fn sidecars(set: &Set, socket: &Path, account: &Path) -> Result<Vec<ProcessSpec>> {
-    let own: [(Tool, &[&str]); 3] = [
-        (
-            Tool::CsiProvisioner,
-            &[
-                "--default-fstype=ext4",
-                "--extra-create-metadata=true",
-                "--enable-capacity=true",
-                "--capacity-ownerref-level=-1",
-                "--immediate-topology=false",
-            ],
-        ),
-        (Tool::CsiAttacher, &[]),
-        (Tool::CsiSnapshotter, &[]),
-    ];
-    let mut all: Vec<ProcessSpec> = own
+    let flags = |tool| -> &[&str] {
+        if tool != Tool::CsiProvisioner {
+            return &[];
+        }
+        &[
+            "--default-fstype=ext4",
+            "--extra-create-metadata=true",
+            "--enable-capacity=true",
+            "--capacity-ownerref-level=-1",
+            "--immediate-topology=false",
+        ]
+    };
+    let mut all: Vec<ProcessSpec> = SIDECARS
         .into_iter()
-        .map(|(tool, flags)| {
+        .map(|tool| {
             let name = tool.file_name();
             ProcessSpec::new(name, set.tools.join(name), set.dir.join(format!("{name}.log")))
                 .arg(format!("--csi-address={}", socket.display()))
                 .arg(format!("--kubeconfig={}", account.display()))
                 .args(["--timeout=3m"])
-                .args(flags)
+                .args(flags(tool))
                 .env("NAMESPACE", NAMESPACE)
         })
         .collect();
     all.push(
-        ProcessSpec::new("stand-in for csi-resizer", beside("oxmox")?, set.dir.join("csi-resizer.log"))
+        ProcessSpec::new(RESIZER, beside("oxmox")?, set.dir.join("csi-resizer.log"))
             .args(["demo", "resizer", "--csi-address"])
             .arg(socket)
             .env("KUBECONFIG", account),
     );
     Ok(all)
+}
+
+/// Kills the controller's pod, so to say, and every node plugin's, with no time to say good-bye; all of it comes again.
+pub(super) async fn killed(set: &mut Set, workload: &Workload) -> Result<()> {
+    for name in [CONTROLLER.name, RESIZER].into_iter().chain(SIDECARS.map(Tool::file_name)) {
+        set.restart(name).await.with_context(|| format!("kill {name}"))?;
+    }
+    let plugins = "--selector=app.kubernetes.io/component=csi-node";
+    let words = ["--namespace", NAMESPACE, "delete", "pods", plugins, "--grace-period=0", "--force"];
+    workload.kubectl(&words).await.context("kill the node plugins").map(drop)
 }
 
 /// Waits until so many Nodes know the driver, which they do when its plugin has registered there.

@@ -141,8 +141,11 @@ impl Volumes<'_> {
         let from = self.node_of("store-0").await?;
         self.workload.kubectl(&["cordon", &from]).await?;
         self.workload.kubectl(&["delete", "pod", "store-0"]).await?;
+        driver::killed(self.set, self.workload).await?;
+        self.stages.note("SIGKILL meanwhile: the driver's controller with its sidecars, and every node plugin");
         self.ready("store-0", Duration::from_mins(2)).await?;
         self.workload.kubectl(&["uncordon", &from]).await?;
+        driver::registered(self.workload, self.nodes().await?).await?;
         let to = self.node_of("store-0").await?;
         ensure!(to != from, "`store-0` is on `{to}` again");
         ensure!(self.sum("store-0").await? == sum, "the checksum of `store-0` has changed");
