@@ -13,6 +13,7 @@ mod driver;
 mod lost;
 mod outside;
 mod plot;
+mod policies;
 mod prepare;
 mod proxmox;
 mod resizer;

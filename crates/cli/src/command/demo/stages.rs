@@ -14,7 +14,6 @@ use super::volumes::{self, Volumes};
 use super::workload::Workload;
 
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
-const KUBE_ROUTER: &str = include_str!("kube-router.yaml");
 const CLUSTER: &str = "quickstart";
 const WORKERS: &str = "quickstart-workers";
 
@@ -123,18 +122,6 @@ impl<'a> Story<'a> {
         self.stages.note("the MachineHealthCheck had it replaced");
         workload.own_pods(Duration::from_mins(2)).await?;
         self.stages.note("what ran on it runs elsewhere");
-        Ok(())
-    }
-
-    /// An engine that enforces network policies on every Node.
-    pub(super) async fn policy_engine(&mut self, workload: &Workload) -> Result<()> {
-        self.stages.begin("policy-engine");
-        workload.apply("kube-router", KUBE_ROUTER).await?;
-        workload
-            .kubectl(&["--namespace=kube-system", "rollout", "status", "daemonset/kube-router", "--timeout=90s"])
-            .await?;
-        workload.own_pods(Duration::from_mins(1)).await?;
-        self.stages.note("its pods are Ready");
         Ok(())
     }
 

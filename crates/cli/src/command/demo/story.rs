@@ -59,6 +59,7 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
         }
         if last >= 6 {
             story.policy_engine(&workload).await?;
+            story.tenant_policies(&workload).await?;
         }
         opened = Some(workload);
     }
