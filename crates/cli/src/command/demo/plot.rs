@@ -39,13 +39,14 @@ pub(super) const PLOT: &[Scene] = &[
         180,
         "a node is lost with a worker of nobody's: nothing moves until its VM is proven stopped",
     ),
+    scene("volumes-removed", 8, 120, "the StatefulSet, its volumes and snapshots are deleted"),
     scene("delete", 8, 120, "the cluster is deleted"),
     scene("nothing-left", 8, 15, "what Proxmox VE holds now, against what it held before"),
 ];
 
 /// The scenes up to a step; all of them without one. A story that is kept has no end.
 pub(super) fn scenes(step: Option<u8>, keep: bool) -> impl Iterator<Item = &'static Scene> {
-    let end = |scene: &Scene| matches!(scene.id, "delete" | "nothing-left");
+    let end = |scene: &Scene| matches!(scene.id, "volumes-removed" | "delete" | "nothing-left");
     PLOT.iter()
         .filter(move |scene| step.is_none_or(|step| scene.step <= step || scene.id == "verify"))
         .filter(move |scene| !(keep && end(scene)))

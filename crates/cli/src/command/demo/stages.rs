@@ -10,7 +10,7 @@ use testkit::{NotYet, TimedOut, eventually};
 use super::proxmox;
 use super::say::Stages;
 use super::set::{Set, TOKEN, beside};
-use super::volumes::{self, Volumes};
+use super::volumes::{self, Sums, Volumes};
 use super::workload::Workload;
 
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
@@ -126,8 +126,15 @@ impl<'a> Story<'a> {
     }
 
     /// The storage driver.
-    pub(super) async fn volumes(&mut self, workload: &Workload, administrator: &pve::Client) -> Result<()> {
-        Volumes { set: self.set, stages: self.stages, workload, administrator }.run().await
+    pub(super) fn volumes<'b>(&'b mut self, workload: &'b Workload, administrator: &'b pve::Client) -> Volumes<'b> {
+        Volumes { set: self.set, stages: self.stages, workload, administrator }
+    }
+
+    /// What was written is still there.
+    pub(super) async fn data(&mut self, workload: &Workload, administrator: &pve::Client, sums: &Sums) -> Result<()> {
+        self.volumes(workload, administrator).hold(sums, Duration::from_mins(3)).await?;
+        self.stages.note("store-0 and store-1 are Ready, their checksums hold");
+        Ok(())
     }
 
     /// The verification on the living cluster, with pods that prove the network policies.

@@ -45,7 +45,7 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
     let before = proxmox::inventory(&administrator).await?;
     let mut story = Story::new(set, stages);
     let last = run.step.unwrap_or(8);
-    let mut opened = None;
+    let (mut opened, mut sums) = (None, None);
     if last >= 3 {
         let workload = story.quickstart().await?;
         story.nodes(&workload).await?;
@@ -55,7 +55,7 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
             story.repair(&workload).await?;
         }
         if last >= 5 {
-            story.volumes(&workload, &administrator).await?;
+            sums = Some(story.volumes(&workload, &administrator).run().await?);
         }
         if last >= 6 {
             story.policy_engine(&workload).await?;
@@ -64,12 +64,17 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
         opened = Some(workload);
     }
     let verdict = story.verify(last).await?;
-    if let (8, Some(workload)) = (last, &opened) {
+    if let (8, Some(workload), Some(sums)) = (last, &opened, &sums) {
         story.node_lost_with_ha(workload).await?;
+        story.data(workload, &administrator, sums).await?;
         story.node_lost(workload).await?;
+        story.data(workload, &administrator, sums).await?;
     }
     if run.stays() {
         return Ok(verdict);
+    }
+    if let Some(workload) = &opened {
+        story.volumes(workload, &administrator).removed().await?;
     }
     story.delete().await?;
     story.nothing_left(&administrator, &before).await?;

@@ -1,7 +1,8 @@
 //! The stage with volumes: a StatefulSet whose data is proven by checksum at every step.
 //!
 //! ```text
-//! driver ─► two pods, two disks ─► a pod moves ─► a volume grows under it ─► snapshot ─► restored beside it ─► all gone
+//! driver ─► two pods, two disks ─► a pod moves ─► a volume grows under it ─► snapshot ─► restored beside it
+//!        … monitoring, lost nodes … ─► its data is still what it was ─► all gone
 //! ```
 
 use std::collections::BTreeSet;
@@ -24,6 +25,10 @@ const SNAPSHOT: &str = include_str!("../../../../../examples/storage/snapshot.ya
 const HOLDER: &str = "csi-holder-";
 const GIB: u64 = 1 << 30;
 
+/// The checksums of what `store-0` and `store-1` have written.
+#[derive(Debug, Clone)]
+pub(super) struct Sums([String; 2]);
+
 /// The stage, with everything that it speaks to.
 pub(super) struct Volumes<'a> {
     pub(super) set: &'a mut Set,
@@ -33,8 +38,8 @@ pub(super) struct Volumes<'a> {
 }
 
 impl Volumes<'_> {
-    /// All of it.
-    pub(super) async fn run(&mut self) -> Result<()> {
+    /// Until there are two pods with data; their checksums.
+    pub(super) async fn run(&mut self) -> Result<Sums> {
         self.stages.begin("volumes");
         let since = Instant::now();
         driver::start(self.set, self.workload).await.context("start the storage driver")?;
@@ -46,21 +51,30 @@ impl Volumes<'_> {
         told
     }
 
-    async fn story(&mut self) -> Result<()> {
+    async fn story(&mut self) -> Result<Sums> {
         let since = Instant::now();
         for (name, text) in [("storage-classes", CLASSES), ("store", STORE)] {
             self.workload.apply(name, text).await?;
         }
         self.ready("store-0", Duration::from_mins(2)).await?;
         self.ready("store-1", Duration::from_mins(2)).await?;
-        let sums = [self.sum("store-0").await?, self.sum("store-1").await?];
+        let sums = Sums([self.sum("store-0").await?, self.sum("store-1").await?]);
         self.took("two pods wrote 16 MiB and its checksum to a volume each", since);
         self.disks().await?;
-        self.moves(&sums[0]).await?;
-        self.grows(&sums[0]).await?;
-        self.snapshot(&sums[0]).await?;
-        ensure!(self.sum("store-1").await? == sums[1], "the checksum of `store-1` has changed");
-        self.removed().await
+        self.moves(&sums.0[0]).await?;
+        self.grows(&sums.0[0]).await?;
+        self.snapshot(&sums.0[0]).await?;
+        self.hold(&sums, Duration::from_mins(1)).await?;
+        Ok(sums)
+    }
+
+    /// Waits until both pods are Ready, and proves that their data is what they wrote.
+    pub(super) async fn hold(&self, sums: &Sums, limit: Duration) -> Result<()> {
+        for (pod, sum) in ["store-0", "store-1"].into_iter().zip(&sums.0) {
+            self.ready(pod, limit).await?;
+            ensure!(self.sum(pod).await? == *sum, "the checksum of `{pod}` has changed");
+        }
+        Ok(())
     }
 
     fn took(&mut self, text: &str, since: Instant) {
@@ -230,7 +244,8 @@ impl Volumes<'_> {
     }
 
     /// Everything is deleted, and nothing of it is left on either side but empty holders.
-    async fn removed(&mut self) -> Result<()> {
+    pub(super) async fn removed(&mut self) -> Result<()> {
+        self.stages.begin("volumes-removed");
         let since = Instant::now();
         for name in ["restored", "snapshot", "store"] {
             let file = self.set.dir.join(format!("{name}.yaml"));
