@@ -18,7 +18,7 @@ const CLUSTER: &str = "quickstart";
 const WORKERS: &str = "quickstart-workers";
 
 /// Steps that the living cluster can be verified for. The last is judged when the story has ended.
-const STEPS: [&str; 5] = ["1", "2", "3", "4", "6"];
+const STEPS: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
 
 /// The story so far.
 pub(super) struct Story<'a> {
