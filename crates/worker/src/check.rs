@@ -2,7 +2,7 @@
 //! `KubeletConfiguration` (swap, eviction), Kubernetes' policy of version skew.
 
 use crate::finding::{Finding, Report};
-use crate::{Host, Phase, Seen, Server, TokenSays, Version};
+use crate::{Host, NodeSeen, Phase, Seen, Server, TokenSays, Version};
 
 /// The kubelet's own port, the one it answers its health on, and kube-proxy's.
 const PORTS: [(u16, &str); 3] =
@@ -384,20 +384,29 @@ fn token(server: &Server) -> Finding {
     }
 }
 
+/// Whether the Node of our name is this machine's own, of an earlier life.
+pub(crate) fn is_own(host: &Host, node: &NodeSeen) -> bool {
+    host.identity.known().is_some_and(|own| own.is(&node.identity))
+}
+
 fn name_free(host: &Host, server: &Server) -> Finding {
     let id = "host.name-free";
-    let ours = host.record.known().map(|record| record.node.as_str());
     match &server.node {
         Seen::Absent => Finding::passed(id, "no Node has this name"),
-        Seen::Known(node) if ours == Some(node.name.as_str()) => {
-            Finding::passed(id, format!("Node `{}` is this machine's, of an earlier join", node.name))
+        Seen::Known(node) if is_own(host, node) && !node.ready => {
+            Finding::passed(id, format!("Node `{}` is this machine's own, of an earlier join", node.name))
         }
+        Seen::Known(node) if is_own(host, node) => Finding::failed(
+            id,
+            format!("Node `{}` is this machine's own, and still counts as Ready", node.name),
+            "wait a minute, until its kubelet is missed, or `kubectl delete node NAME`",
+        ),
         Seen::Known(node) => {
             let state = if node.ready { "Ready" } else { "not Ready" };
             Finding::failed(
                 id,
-                format!("Node `{}` is there already, and {state}", node.name),
-                "if it is this machine's of an earlier life: `kubectl delete node NAME`; else set `nodeName` in the bundle",
+                format!("Node `{}` is there already, another machine's, and {state}", node.name),
+                "set `nodeName` in the bundle; or, if that machine is gone for good: `kubectl delete node NAME`",
             )
         }
         other => unread(id, other),
@@ -417,7 +426,7 @@ pub(crate) mod test {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{Cgroups, Member, NodeSeen, Outcome, Record, Room, Runtime};
+    use crate::{Cgroups, Identity, Member, Outcome, Record, Room, Runtime};
 
     const V: Version = Version { major: 1, minor: 36, patch: 3 };
 
@@ -426,6 +435,7 @@ pub(crate) mod test {
         Host {
             uid: 0,
             name: Seen::Known("w-0".into()),
+            identity: Seen::Known(Identity { machine_id: "aa".into(), uuid: "u1".into() }),
             cgroups: Seen::Known(Cgroups { controllers: CONTROLLERS.map(str::to_owned).into() }),
             swap: Seen::Known(Vec::new()),
             listening: Seen::Known([22].into()),
@@ -461,6 +471,12 @@ pub(crate) mod test {
         }
     }
 
+    /// The Node `w-0` of some machine.
+    pub(crate) fn node(machine_id: &str, uuid: &str, ready: bool) -> NodeSeen {
+        let identity = Identity { machine_id: machine_id.into(), uuid: uuid.into() };
+        NodeSeen { name: "w-0".into(), ready, message: "no CNI".into(), identity }
+    }
+
     pub(crate) fn record(phase: Phase) -> Record {
         let (server, node) = ("https://10.0.0.1:6443".into(), "w-0".into());
         let (files, links, filters) = Default::default();
@@ -480,7 +496,7 @@ pub(crate) mod test {
     fn each_trouble_is_found_by_its_own_check_alone_and_has_a_next_move() {
         let old = Version { minor: 32, ..V };
         assert_eq!(old.minor, 32);
-        let cases: [(&str, Outcome, &str, Change); 27] = [
+        let cases: [(&str, Outcome, &str, Change); 28] = [
             ("host.root", Outcome::Failed, "user 1000", |h| h.uid = 1000),
             ("host.name", Outcome::Failed, "`W_0`", |h| h.name = Seen::Known("W_0".into())),
             ("host.cgroups", Outcome::Failed, "no unified tree", |h| h.cgroups = Seen::Absent),
@@ -525,9 +541,11 @@ pub(crate) mod test {
                 server(h).token = Seen::Known(TokenSays::WrongSecret);
             }),
             ("host.token", Outcome::Failed, "may not read", |h| server(h).token = Seen::Known(TokenSays::MayNotJoin)),
-            ("host.name-free", Outcome::Failed, "Node `w-0` is there already, and Ready", |h| {
-                let (name, message) = ("w-0".into(), String::new());
-                server(h).node = Seen::Known(NodeSeen { name, ready: true, message });
+            ("host.name-free", Outcome::Failed, "is there already, another machine's, and not Ready", |h| {
+                server(h).node = Seen::Known(node("aa", "another firmware", false));
+            }),
+            ("host.name-free", Outcome::Failed, "this machine's own, and still counts as Ready", |h| {
+                server(h).node = Seen::Known(node("aa", "u1", true));
             }),
         ];
         for (id, outcome, saw, change) in cases {
@@ -570,8 +588,7 @@ pub(crate) mod test {
         let mut host = healthy();
         host.record = Seen::Known(record(Phase::Joining));
         host.left = Seen::Known(vec!["/etc/kubernetes/bootstrap-kubelet.conf".into()]);
-        let (name, message) = ("w-0".into(), String::new());
-        server(&mut host).node = Seen::Known(NodeSeen { name, ready: false, message });
+        server(&mut host).node = Seen::Known(node("aa", "u1", false));
         host.member = Seen::Known(Member { server: "x".into(), node: Seen::Absent });
         let report = check(&host);
         let wrong: Vec<&Finding> = report.findings.iter().filter(|one| one.outcome != Outcome::Passed).collect();

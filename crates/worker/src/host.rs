@@ -11,6 +11,8 @@ pub struct Host {
     pub uid: u32,
     /// The Node's name: the one that was asked for, or the host name.
     pub name: Seen<String>,
+    /// Which machine this is.
+    pub identity: Seen<Identity>,
     /// The unified cgroup tree; absent: there is none.
     pub cgroups: Seen<Cgroups>,
     /// Swap that is in use.
@@ -88,6 +90,24 @@ pub struct NodeSeen {
     pub ready: bool,
     /// What its condition says.
     pub message: String,
+    /// Which machine its kubelet said that it is.
+    pub identity: Identity,
+}
+
+/// Which machine something is: a copy of a VM may keep the first, and gets another of the second.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// `/etc/machine-id`.
+    pub machine_id: String,
+    /// UUID of the firmware, in small letters; empty where there is none.
+    pub uuid: String,
+}
+
+impl Identity {
+    /// Whether both are surely one machine.
+    pub fn is(&self, other: &Self) -> bool {
+        !self.machine_id.is_empty() && self == other
+    }
 }
 
 /// A control plane as a machine sees it that has a bundle.

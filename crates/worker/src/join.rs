@@ -13,7 +13,8 @@
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::{Bundle, CloudProvider, Host, Outcome, Phase, Report, Seen, check};
+use crate::check;
+use crate::{Bundle, CloudProvider, Host, Outcome, Phase, Report, Seen};
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,9 @@ pub fn next(bundle: &Bundle, host: &Host, report: &Report) -> Next {
         Seen::Absent | Seen::Unread(_) | Seen::Unasked => {}
     }
     let stops = report.stops();
-    let only_leftovers = stops.iter().all(|one| matches!(one.id, "host.leftovers" | "host.ports"));
+    let own = host.server.known().and_then(|server| server.node.known()).filter(|node| check::is_own(host, node));
+    let of_ours = |id: &str| matches!(id, "host.leftovers" | "host.ports") || (id == "host.name-free" && own.is_some());
+    let only_leftovers = stops.iter().all(|one| of_ours(one.id));
     if let Some(record) = record {
         // Both of these go with what the join has made.
         return match (&host.record, only_leftovers) {
@@ -82,6 +85,13 @@ pub fn next(bundle: &Bundle, host: &Host, report: &Report) -> Next {
     }
     if let Seen::Unread(why) = &host.record {
         return Next::Refuse { why: format!("read the record of an earlier join: {why}") };
+    }
+    if let Some(node) = own.filter(|node| node.ready)
+        && stops.iter().all(|one| one.id == "host.name-free")
+    {
+        let message =
+            format!("Node `{}` of an earlier join still counts as Ready; kubeadm joins when it does not", node.name);
+        return Next::Wait { message };
     }
     match (stops.is_empty(), &host.name) {
         (true, Seen::Known(node)) => Next::Join { node: node.clone() },
@@ -107,7 +117,7 @@ fn refuse(report: &Report) -> Next {
 
 /// Decides from the host alone, with nothing told not to matter.
 pub fn next_of(bundle: &Bundle, host: &Host) -> Next {
-    next(bundle, host, &check(host))
+    next(bundle, host, &check::check(host))
 }
 
 /// kubeadm's configuration of the join. It holds the token.
@@ -187,8 +197,8 @@ pub fn explain(words: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod test {
     use super::*;
-    use crate::check::test::{healthy, record};
-    use crate::{Member, NodeSeen};
+    use crate::Member;
+    use crate::check::test::{healthy, node as seen, record};
 
     const HASH: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -199,8 +209,7 @@ mod test {
     }
 
     fn node(ready: bool) -> Seen<Member> {
-        let node = NodeSeen { name: "w-0".into(), ready, message: "no CNI".into() };
-        Seen::Known(Member { server: "https://10.0.0.1:6443".into(), node: Seen::Known(node) })
+        Seen::Known(Member { server: "https://10.0.0.1:6443".into(), node: Seen::Known(seen("aa", "u1", ready)) })
     }
 
     #[test]
@@ -210,7 +219,7 @@ mod test {
         host.swap = Seen::Known(vec!["/swap".into()]);
         let Next::Refuse { why } = next_of(&bundle(""), &host) else { panic!("it joins") };
         assert!(why.contains("host.swap: in use: /swap\nhint: "), "{why}");
-        let ignoring = check(&host).ignoring(&["host.swap".into()]).unwrap();
+        let ignoring = check::check(&host).ignoring(&["host.swap".into()]).unwrap();
         assert_eq!(next(&bundle(""), &host, &ignoring), Next::Join { node: "w-0".into() });
     }
 
@@ -238,6 +247,10 @@ mod test {
         host.left = Seen::Known(vec!["/etc/kubernetes/bootstrap-kubelet.conf".into()]);
         host.listening = Seen::Known([10250].into());
         assert_eq!(next_of(&bundle(""), &host), Next::Undo);
+        if let Seen::Known(server) = &mut host.server {
+            server.node = Seen::Known(seen("aa", "u1", true));
+        }
+        assert_eq!(next_of(&bundle(""), &host), Next::Undo, "its Node is not missed yet");
         host.member = node(false);
         assert_eq!(next_of(&bundle(""), &host), Next::Wait { message: "no CNI".into() });
         host.member = node(true);
@@ -253,6 +266,22 @@ mod test {
         }
         let Next::Refuse { why } = next_of(&bundle(""), &host) else { panic!("it goes on") };
         assert!(why.contains("expired"), "{why}");
+    }
+
+    #[test]
+    fn the_node_of_an_earlier_life_is_waited_for_until_it_is_missed_and_anothers_never() {
+        let with = |node| {
+            let mut host = healthy();
+            if let Seen::Known(server) = &mut host.server {
+                server.node = Seen::Known(node);
+            }
+            next_of(&bundle(""), &host)
+        };
+        assert!(matches!(with(seen("aa", "u1", true)), Next::Wait { .. }));
+        assert_eq!(with(seen("aa", "u1", false)), Next::Join { node: "w-0".into() });
+        for (machine_id, uuid) in [("aa", "u2"), ("bb", "u1"), ("", "")] {
+            assert!(matches!(with(seen(machine_id, uuid, false)), Next::Refuse { .. }), "{machine_id} {uuid}");
+        }
     }
 
     #[test]

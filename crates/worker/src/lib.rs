@@ -25,7 +25,7 @@ mod version;
 pub use bundle::{BadBundle, Bundle, CloudProvider, Taint, authority_hash};
 pub use check::check;
 pub use finding::{Finding, Outcome, Report};
-pub use host::{Cgroups, Host, Member, NodeSeen, Room, Runtime, Server, TokenSays};
+pub use host::{Cgroups, Host, Identity, Member, NodeSeen, Room, Runtime, Server, TokenSays};
 pub use record::{Phase, Record};
 pub use seen::Seen;
 pub use version::Version;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 
 use super::Place;
-use crate::{Cgroups, Room, Seen};
+use crate::{Cgroups, Identity, Room, Seen};
 
 fn text(place: &Place, path: &str) -> Seen<String> {
     match fs::read_to_string(place.path(path)) {
@@ -28,6 +28,21 @@ fn told<T>(place: &Place, path: &str, read: impl FnOnce(&str) -> Option<T>) -> S
 pub(super) fn name(place: &Place) -> Seen<String> {
     // as kubeadm takes it
     told(place, "/proc/sys/kernel/hostname", |text| Some(text.trim().to_lowercase()))
+}
+
+pub(super) fn identity(place: &Place) -> Seen<Identity> {
+    let machine_id = match told(place, "/etc/machine-id", |text| Some(text.trim().to_owned())) {
+        Seen::Known(id) => id,
+        Seen::Absent => return Seen::Absent,
+        Seen::Unread(why) => return Seen::Unread(why),
+        Seen::Unasked => return Seen::Unasked,
+    };
+    match text(place, "/sys/class/dmi/id/product_uuid") {
+        Seen::Known(uuid) => Seen::Known(Identity { machine_id, uuid: uuid.trim().to_lowercase() }),
+        Seen::Absent => Seen::Known(Identity { machine_id, uuid: String::new() }),
+        Seen::Unread(why) => Seen::Unread(why),
+        Seen::Unasked => Seen::Unasked,
+    }
 }
 
 pub(super) fn cgroups(place: &Place) -> Seen<Cgroups> {

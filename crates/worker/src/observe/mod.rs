@@ -65,6 +65,7 @@ pub async fn host(place: &Place, bundle: Option<&Bundle>, now: impl Fn() -> Time
     };
     Host {
         uid: rustix::process::getuid().as_raw(),
+        identity: machine::identity(place),
         cgroups: machine::cgroups(place),
         swap: machine::swap(place),
         listening: machine::listening(place),

@@ -16,7 +16,7 @@ use kube::config::{AuthInfo, Config, Kubeconfig};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::{Bundle, NodeSeen, Seen, Server, TokenSays, authority_hash};
+use crate::{Bundle, Identity, NodeSeen, Seen, Server, TokenSays, authority_hash};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -129,7 +129,12 @@ fn refusal(answer: &Answer) -> String {
 pub(super) fn node(body: &Value) -> NodeSeen {
     let conditions = body.pointer("/status/conditions").and_then(Value::as_array);
     let ready = conditions.into_iter().flatten().find(|one| one["type"] == "Ready");
+    let info = |key: &str| body.pointer("/status/nodeInfo").and_then(|info| info[key].as_str()).unwrap_or_default();
+    let machine_id = info("machineID").to_owned();
+    // Where there is no firmware that tells, a kubelet gives its machine-id a second time.
+    let uuid = Some(info("systemUUID")).filter(|uuid| *uuid != machine_id).unwrap_or_default().to_lowercase();
     NodeSeen {
+        identity: Identity { machine_id, uuid },
         name: body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
         ready: ready.is_some_and(|one| one["status"] == "True"),
         message: ready.and_then(|one| one["message"].as_str()).unwrap_or("it has not reported yet").to_owned(),
