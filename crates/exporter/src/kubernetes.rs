@@ -35,6 +35,19 @@ pub struct MachineRow {
     pub node: String,
 }
 
+impl MachineRow {
+    /// What one cluster knows beside what another does.
+    fn learn(&mut self, more: Self) {
+        let Self { id, namespace, cluster, machine, node } = more;
+        let mine = [&mut self.id, &mut self.namespace, &mut self.cluster, &mut self.machine, &mut self.node];
+        for (mine, new) in mine.into_iter().zip([id, namespace, cluster, machine, node]) {
+            if !new.is_empty() {
+                *mine = new;
+            }
+        }
+    }
+}
+
 /// A volume that is a PersistentVolume.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VolumeRow {
@@ -64,9 +77,9 @@ pub struct Objects {
 pub(crate) struct Reader(Arc<Mutex<Arc<Objects>>>);
 
 impl Reader {
-    pub(crate) fn spawn(kube: Client, token: CancellationToken) -> Self {
+    pub(crate) fn spawn(clusters: Vec<Client>, token: CancellationToken) -> Self {
         let reader = Self(Arc::default());
-        tokio::spawn(keep(kube, reader.clone(), token));
+        tokio::spawn(keep(clusters, reader.clone(), token));
         reader
     }
 
@@ -76,7 +89,7 @@ impl Reader {
     }
 }
 
-async fn keep(kube: Client, reader: Reader, token: CancellationToken) {
+async fn keep(clusters: Vec<Client>, reader: Reader, token: CancellationToken) {
     let mut every = tokio::time::interval(EVERY);
     let mut said = Vec::new();
     loop {
@@ -84,7 +97,7 @@ async fn keep(kube: Client, reader: Reader, token: CancellationToken) {
             _ = every.tick() => {}
             () = token.cancelled() => return,
         }
-        let mut objects = read(&kube).await;
+        let mut objects = read(&clusters).await;
         if objects.failed != said {
             for why in &objects.failed {
                 tracing::warn!("{why}");
@@ -101,13 +114,26 @@ async fn keep(kube: Client, reader: Reader, token: CancellationToken) {
     }
 }
 
-async fn read(kube: &Client) -> Objects {
+/// All clusters as one: Machines stand in a management cluster, their Nodes and volumes in workload clusters.
+async fn read(clusters: &[Client]) -> Objects {
     let mut out = Objects::default();
     let mut machines: BTreeMap<String, MachineRow> = BTreeMap::new();
+    for kube in clusters {
+        read_one(kube, &mut machines, &mut out).await;
+    }
+    out.machines = machines.into_values().collect();
+    out
+}
+
+async fn read_one(kube: &Client, machines: &mut BTreeMap<String, MachineRow>, out: &mut Objects) {
     let ours = list(kube, "infrastructure.cluster.x-k8s.io", &["v1alpha2"], "ProxmoxMachine").await;
     let core = list(kube, "cluster.x-k8s.io", &["v1beta2", "v1beta1"], "Machine").await;
     match (ours, core) {
-        (Ok(ours), Ok(core)) => machines.extend(ours.iter().filter_map(|one| machine(one, &core))),
+        (Ok(ours), Ok(core)) => {
+            for (id, row) in ours.iter().filter_map(|one| machine(one, &core)) {
+                machines.entry(id).or_default().learn(row);
+            }
+        }
         (Err(why), _) | (_, Err(why)) => out.failed.push(why),
     }
     let nodes: Api<Node> = Api::all(kube.clone());
@@ -116,19 +142,17 @@ async fn read(kube: &Client) -> Objects {
             for node in nodes {
                 let Some(vmid) = node.annotations().get(INSTANCE_ID) else { continue };
                 let id = format!("qemu/{vmid}");
-                let row = machines.entry(id.clone()).or_insert_with(|| MachineRow { id, ..MachineRow::default() });
-                row.node = node.name_any();
+                let row = MachineRow { id: id.clone(), node: node.name_any(), ..MachineRow::default() };
+                machines.entry(id).or_default().learn(row);
             }
         }
         Err(why) => out.failed.push(format!("list Nodes: {}", daemon::chain(&why))),
     }
-    out.machines = machines.into_values().collect();
     let volumes: Api<PersistentVolume> = Api::all(kube.clone());
     match volumes.list(&ListParams::default()).await {
-        Ok(volumes) => out.volumes = volumes.iter().filter_map(volume).collect(),
+        Ok(volumes) => out.volumes.extend(volumes.iter().filter_map(volume)),
         Err(why) => out.failed.push(format!("list PersistentVolumes: {}", daemon::chain(&why))),
     }
-    out
 }
 
 /// All objects of a kind; none where the kind is not installed.
@@ -230,6 +254,17 @@ mod test {
             node: text("node-w-0"),
         };
         assert_eq!(row, is);
+    }
+
+    #[test]
+    fn what_two_clusters_know_of_a_guest_is_one_row() {
+        let text = |text: &str| text.to_owned();
+        let of_machine = MachineRow { id: text("qemu/101"), machine: text("w-0"), ..MachineRow::default() };
+        let of_node = MachineRow { id: text("qemu/101"), node: text("node-w-0"), ..MachineRow::default() };
+        let mut row = MachineRow::default();
+        row.learn(of_machine.clone());
+        row.learn(of_node.clone());
+        assert_eq!(row, MachineRow { node: of_node.node, ..of_machine });
     }
 
     #[test]

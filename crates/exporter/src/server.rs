@@ -59,7 +59,7 @@ struct Door {
 /// Answers scrapes until the token is cancelled. `ready` is told the address that was taken.
 pub async fn run(
     settings: Settings,
-    kube: Option<kube::Client>,
+    clusters: Vec<kube::Client>,
     token: CancellationToken,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), Error> {
@@ -73,7 +73,7 @@ pub async fn run(
         own: Own::register(&settings, &registry),
         targets: Targets::new(settings.clone(), token.clone()),
         registry: registry.clone(),
-        kubernetes: kube.map(|kube| Reader::spawn(kube, token.clone())),
+        kubernetes: (!clusters.is_empty()).then(|| Reader::spawn(clusters, token.clone())),
         settings,
     });
     let of = door.clone();

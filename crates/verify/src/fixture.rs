@@ -40,6 +40,7 @@ pub(crate) fn healthy() -> Evidence {
         proxmox: proxmox(),
         management: management(),
         workload: workload(),
+        monitoring: monitoring(),
         story: Read::Known(story()),
     }
 }
@@ -411,6 +412,33 @@ pub(crate) fn attachment(volume: &str, node: &str) -> AttachmentSeen {
         deleting: None,
         attach_error: None,
         detach_error: None,
+    }
+}
+
+fn monitoring() -> Monitoring {
+    let target = |job: &str, instance: &str, component: &str| ScrapeTarget {
+        job: job.into(),
+        instance: instance.into(),
+        component: component.into(),
+        up: true,
+    };
+    let nodes = NODES.map(|name| format!("node/{name}"));
+    let guests = [101, 102, 300, 9000].map(|vmid| format!("qemu/{vmid}"));
+    let storages = NODES.map(|name| ["shared", "local"].map(|storage| format!("storage/{name}/{storage}")));
+    let up = nodes.into_iter().chain(storages.into_iter().flatten()).map(|id| (id, true));
+    let info = |name: &str| MachineInfo { machine: name.into(), node: name.into() };
+    Monitoring {
+        targets: Read::Known(vec![
+            target("oxmox", "10.0.0.7:8081", "capi"),
+            target("oxmox", "10.0.0.8:9221", "exporter"),
+            target("oxmox-pve", "pve1", ""),
+        ]),
+        ages: Read::Known(BTreeMap::from([("pve1".into(), 12_000)])),
+        up: Read::Known(up.chain(guests.map(|id| (id, true))).collect()),
+        machines: Read::Known([("qemu/101".into(), info("cp-0")), ("qemu/102".into(), info("w-0"))].into()),
+        rules: Read::Known(crate::judge::ALERTS.map(|name| (name.to_owned(), String::new())).into()),
+        firing: Read::Known(Vec::new()),
+        lines: Read::Known(420),
     }
 }
 

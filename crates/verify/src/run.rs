@@ -70,6 +70,8 @@ pub async fn run(options: &Options, now: Timestamp, mut progress: impl FnMut(Pro
     };
     let selection = if options.sources.probe.is_some() { selection } else { selection.without_probes() };
     let selection = if options.story.is_some() { selection } else { selection.without_story() };
+    let selection = if options.sources.metrics.is_some() { selection } else { selection.without_metrics() };
+    let selection = if options.sources.logs.is_some() { selection } else { selection.without_logs() };
     let report = judge_with(&evidence, &selection, &mut |check| {
         n += 1;
         progress(Progress::Judging { check, n, of: CHECKS.len() });

@@ -11,8 +11,8 @@ pub struct Selection {
     only: Vec<String>,
     skip: Vec<String>,
     proxmox_only: bool,
-    no_probes: bool,
-    no_story: bool,
+    /// Whole kinds of checks that are left out.
+    without: Vec<Of>,
 }
 
 /// A pattern that matches no check.
@@ -46,16 +46,33 @@ impl Selection {
         Self { proxmox_only: true, ..self }
     }
 
+    fn leave_out(mut self, kind: Of) -> Self {
+        self.without.push(kind);
+        self
+    }
+
     /// Of these only the checks that need no pods of our own.
     #[must_use]
     pub fn without_probes(self) -> Self {
-        Self { no_probes: true, ..self }
+        self.leave_out(Of::Probe)
     }
 
     /// Of these only the checks that need no story.
     #[must_use]
     pub fn without_story(self) -> Self {
-        Self { no_story: true, ..self }
+        self.leave_out(Of::Story)
+    }
+
+    /// Of these only the checks that need no store of metrics.
+    #[must_use]
+    pub fn without_metrics(self) -> Self {
+        self.leave_out(Of::Metrics)
+    }
+
+    /// Of these only the checks that need no store of logs.
+    #[must_use]
+    pub fn without_logs(self) -> Self {
+        self.leave_out(Of::Logs)
     }
 
     /// Whether a check of the step that needs pods of our own is asked for.
@@ -66,11 +83,18 @@ impl Selection {
     /// Why the check is left out; `None`: it is asked for.
     pub(crate) fn leaves_out(&self, check: &CheckInfo) -> Option<String> {
         let id = check.id;
-        if self.no_probes && check.of == Of::Probe {
+        let left_out = self.without.contains(&check.of);
+        if check.of == Of::Probe && left_out {
             return Some("it makes pods of its own in the cluster, and they were not asked for (`--probe`)".to_owned());
         }
-        if self.no_story && check.of == Of::Story {
+        if check.of == Of::Story && left_out {
             return Some("it kills and destroys: a scene of `oxmox demo`, whose record `--story` takes".to_owned());
+        }
+        if check.of == Of::Metrics && left_out {
+            return Some("it asks a store of metrics, and none was named (`--prometheus-url`)".to_owned());
+        }
+        if check.of == Of::Logs && left_out {
+            return Some("it asks a store of logs, and none was named (`--logs-url`)".to_owned());
         }
         if self.proxmox_only && check.of != Of::Proxmox {
             return Some("it needs a management cluster, and none was given".to_owned());

@@ -51,6 +51,10 @@ pub(crate) struct Args {
     kubernetes: bool,
     #[command(flatten)]
     cluster: Kubernetes,
+    /// A kubeconfig of a further cluster to tell of: Machines stand in a management cluster, their Nodes and volumes in
+    /// workload clusters. May be given several times.
+    #[arg(long = "also-kubeconfig", value_name = "FILE", requires = "kubernetes")]
+    also: Vec<PathBuf>,
 }
 
 /// The flags `--collector.NAME` and their twins `--no-collector.NAME`.
@@ -157,7 +161,14 @@ impl Args {
 /// Runs it until it is told to stop.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let settings = args.settings()?;
-    let kube = if args.kubernetes { Some(args.cluster.client().await?) } else { None };
-    exporter::run(settings, kube, daemon::shutdown::on_signal(), |_| ()).await?;
+    let mut clusters = Vec::new();
+    if args.kubernetes {
+        clusters.push(args.cluster.client().await?);
+    }
+    for file in args.also {
+        let of = Kubernetes { kubeconfig: Some(file.clone().into_os_string()) };
+        clusters.push(of.client().await.with_context(|| format!("--also-kubeconfig {}", file.display()))?);
+    }
+    exporter::run(settings, clusters, daemon::shutdown::on_signal(), |_| ()).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,6 +28,7 @@ const PROBE_IMAGE: &str = "docker.io/library/busybox:1.37";
     oxmox verify csi --probe                                  volumes: one is written, read elsewhere, and deleted\n  \
     oxmox verify all --probe --cluster prod                   everything that may be tried on a living cluster\n  \
     oxmox verify --from reports/evidence.json                 judge again what was read, without any cluster\n  \
+    oxmox verify monitoring --prometheus-url http://prometheus:9090    whether metrics tell the truth\n  \
     oxmox verify --report reports/ -o json                    files for people and CI, JSON on stdout\n\n\
     Each check has a page in docs/reference/checks.md.")]
 pub(crate) struct Args {
@@ -67,6 +68,12 @@ pub(crate) struct Args {
     /// The record of a story that `oxmox demo` has played (story.json): what step 8 judges.
     #[arg(long, value_name = "FILE")]
     story: Option<PathBuf>,
+    /// A store of metrics to ask: Prometheus, VictoriaMetrics, or whatever answers Prometheus's query API. For step 7.
+    #[arg(long, value_name = "URL")]
+    prometheus_url: Option<String>,
+    /// A VictoriaLogs to ask. For step 7.
+    #[arg(long, value_name = "URL")]
+    logs_url: Option<String>,
     /// Write report.html, report.json, report.junit.xml and evidence.json into this directory.
     #[arg(long, value_name = "DIRECTORY")]
     report: Option<PathBuf>,
@@ -151,7 +158,8 @@ async fn read(args: &Args, selection: Selection, story: Option<StorySeen>) -> an
     };
     let probe = args.probe.then(|| args.probe_image.clone());
     let (namespace, cluster) = (args.namespace.clone(), args.cluster.clone());
-    let sources = Sources { urls, trust, pve, kube, namespace, cluster, probe };
+    let (metrics, logs) = (args.prometheus_url.clone(), args.logs_url.clone());
+    let sources = Sources { urls, trust, pve, kube, namespace, cluster, probe, metrics, logs };
     let talks = std::io::stderr().is_terminal();
     let options = Options { sources, selection, story };
     let run = verify::run(&options, jiff::Timestamp::now(), |progress| {

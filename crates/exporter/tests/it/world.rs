@@ -71,7 +71,7 @@ impl World {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let token = stop.clone();
         tokio::spawn(async move {
-            exporter::run(settings, None, token, |addr| sender.send(addr).unwrap()).await.unwrap();
+            exporter::run(settings, Vec::new(), token, |addr| sender.send(addr).unwrap()).await.unwrap();
         });
         Self { exporter: receiver.await.unwrap(), sim, stop }
     }

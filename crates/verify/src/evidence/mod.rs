@@ -6,6 +6,7 @@
 //! * What it assumes: field names are an interface (`evidence.json` lies beside reports): add, do not rename.
 
 mod kubernetes;
+mod monitoring;
 mod policies;
 mod proxmox;
 mod story;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use kubernetes::{ClusterSeen, EndpointSeen, MachineSeen, MachineTemplateSeen, Management, NodeSeen, Workload};
+pub use monitoring::{FiringAlert, MachineInfo, Monitoring, ScrapeTarget};
 pub use policies::{Caller, Connection, PoliciesSeen, PolicyStage, Target};
 pub use proxmox::{
     Bridge, Certificate, Disk, Door, Guest, GuestSettings, Iso, NodeStorage, Proxmox, ProxmoxNode, Storage, TrustSeen,
@@ -49,6 +51,9 @@ pub struct Evidence {
     pub management: Management,
     /// The workload cluster.
     pub workload: Workload,
+    /// Stores of metrics and logs.
+    #[serde(default = "monitoring::older")]
+    pub monitoring: Monitoring,
     /// The story that a demo has played.
     #[serde(default = "no_story")]
     pub story: Read<StorySeen>,
@@ -137,7 +142,7 @@ impl Evidence {
                 Read::Unread { .. } => (0, 1),
             }
         }
-        let Self { proxmox, management, workload, story, .. } = self;
+        let Self { proxmox, management, workload, monitoring, story, .. } = self;
         let Proxmox {
             trust: _,
             doors,
@@ -163,6 +168,8 @@ impl Evidence {
         all.extend([tally(management_version), tally(cluster), tally(machines), tally(all_machines), tally(templates)]);
         all.extend([tally(replicas), tally(workload_version), tally(joined), tally(endpoint), tally(policies)]);
         all.push(tally(workers));
+        let Monitoring { targets, ages, up, machines: info, rules, firing, lines } = monitoring;
+        all.extend([tally(targets), tally(ages), tally(up), tally(info), tally(rules), tally(firing), tally(lines)]);
         if let Some(seen) = workers.known() {
             all.extend([tally(&seen.leases), tally(&seen.requests)]);
         }

@@ -6,6 +6,7 @@
 
 mod door;
 mod management;
+mod monitoring;
 mod policies;
 mod proxmox;
 mod volumes;
@@ -36,11 +37,15 @@ pub struct Sources {
     pub cluster: Option<String>,
     /// The container image of pods that probe volumes and network policies; `None`: nothing is made in the cluster.
     pub probe: Option<String>,
+    /// Where a store of metrics answers Prometheus's query API; `None`: none is asked.
+    pub metrics: Option<String>,
+    /// Where a VictoriaLogs answers; `None`: none is asked.
+    pub logs: Option<String>,
 }
 
 impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pve, urls, trust, kube: _, namespace, cluster, probe } = self;
+        let Self { pve, urls, trust, kube: _, namespace, cluster, probe, metrics: _, logs: _ } = self;
         f.debug_struct("Sources")
             .field("pve", pve)
             .field("urls", urls)
@@ -77,12 +82,13 @@ impl Clock {
     }
 }
 
-const PARTS: [&str; 5] = [
+const PARTS: [&str; 6] = [
     "Proxmox and the management cluster",
     "nodes and VMs of Proxmox",
     "the workload cluster",
     "guests",
     "machines again",
+    "stores of metrics and logs",
 ];
 
 /// Which probes are made, where an image was given for their pods.
@@ -137,6 +143,8 @@ pub(crate) async fn gather_with(
     workers::agents(&sources.pve, &management, &workload, &mut proxmox).await;
     next();
     management::again(sources, &mut management).await;
+    next();
+    let monitoring = monitoring::read(sources.metrics.as_deref(), sources.logs.as_deref()).await;
     Evidence {
         started: now,
         finished: clock.now(),
@@ -146,6 +154,7 @@ pub(crate) async fn gather_with(
         proxmox,
         management,
         workload,
+        monitoring,
         story: crate::evidence::no_story(),
     }
 }

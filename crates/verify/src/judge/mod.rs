@@ -7,6 +7,7 @@
 mod addresses;
 mod api;
 mod end_to_end;
+mod monitoring;
 mod network_storage;
 mod orphans;
 mod policies;
@@ -29,6 +30,8 @@ use crate::report::{Check, Deselected, Outcome, Report, Severity, StepReport, Su
 use crate::selection::Selection;
 use crate::step::{STEPS, StepId};
 
+#[cfg(test)]
+pub(crate) use monitoring::ALERTS;
 use verdict::{Says, Verdict};
 
 /// A check: what it is called, how it judges, and its page.
@@ -64,10 +67,14 @@ pub enum Of {
     Probe,
     /// What only a story can show that makes, breaks and removes a whole cluster: `oxmox demo` plays one.
     Story,
+    /// What a store of metrics holds: it is looked at only where one was named.
+    Metrics,
+    /// What a store of logs holds: it is looked at only where one was named.
+    Logs,
 }
 
 /// All checks, causes before effects.
-pub const CHECKS: [CheckInfo; 55] = [
+pub const CHECKS: [CheckInfo; 62] = [
     api::REACHABLE,
     api::TLS_CHAIN,
     api::AUTHENTICATED,
@@ -113,6 +120,13 @@ pub const CHECKS: [CheckInfo; 55] = [
     policies::EGRESS,
     policies::UPDATE,
     policies::DELETE,
+    monitoring::SCRAPE_UP,
+    monitoring::SCRAPE_FRESH,
+    monitoring::METRICS_TRUE,
+    monitoring::INFO_COMPLETE,
+    monitoring::RULES_LOADED,
+    monitoring::NONE_FIRING,
+    monitoring::LOGS_ARRIVE,
     end_to_end::PROVISION,
     end_to_end::PODS,
     end_to_end::SCALE,

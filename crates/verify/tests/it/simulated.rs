@@ -22,6 +22,8 @@ pub(crate) fn sources(url: &str, trust: Trust, secret: &str) -> Sources {
         namespace: "default".to_owned(),
         cluster: None,
         probe: None,
+        metrics: None,
+        logs: None,
     }
 }
 

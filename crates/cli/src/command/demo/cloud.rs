@@ -40,6 +40,7 @@ impl Set {
             .args(args.iter().copied())
             .env("KUBECONFIG", account)
             .env("POD_NAMESPACE", NAMESPACE)
+            .env("OXMOX_LOG_FORMAT", "json")
             .env("PROXMOX_URL", &self.sim.url)
             .env("PROXMOX_TOKEN", format!("{user}!oxmox"))
             .env("PROXMOX_SECRET", secret)

@@ -10,7 +10,9 @@
 
 mod cloud;
 mod driver;
+mod logs;
 mod lost;
+mod monitoring;
 mod outside;
 mod plot;
 mod policies;

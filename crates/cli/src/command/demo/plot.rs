@@ -31,6 +31,7 @@ pub(super) const PLOT: &[Scene] = &[
     scene("volumes", 5, 360, "volumes: our driver between Kubernetes' own sidecars, kubelets and the guests' disks"),
     scene("policy-engine", 6, 60, "a network policy engine on every Node: kube-router"),
     scene("tenant-policies", 6, 60, "the policies of charts/tenant-policies in a tenant's namespace, by packets"),
+    scene("monitoring", 7, 180, "metrics, dashboards, alerts and logs on real stores"),
     scene("verify", 8, 180, "oxmox verify all, on the living cluster"),
     scene("node-lost-ha", 8, 90, "a node is lost with a worker of the HA manager: fenced, and started elsewhere"),
     scene(

@@ -13,7 +13,8 @@ use super::say;
 pub(super) fn prepare() -> Result<PathBuf> {
     requirements::ensure(&requirements::LEASH, &say::line)?;
     requirements::ensure(&requirements::NODE, &say::line)?;
-    let tools = Tools::ensure(&Tool::ALL, &|progress| say::line(&progress.to_string()))?;
+    let all: Vec<Tool> = Tool::ALL.into_iter().chain(Tool::MONITORING).collect();
+    let tools = Tools::ensure(&all, &|progress| say::line(&progress.to_string()))?;
     let cache = testkit::cache_dir()?;
     let links = cache.join("tools/demo");
     std::fs::create_dir_all(&links).with_context(|| format!("make `{}`", links.display()))?;

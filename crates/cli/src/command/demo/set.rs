@@ -94,6 +94,11 @@ impl Set {
         keep(&mut self.processes, spec)
     }
 
+    /// Whether a process of this name was started.
+    pub(super) fn runs(&self, name: &str) -> bool {
+        self.processes.iter().any(|(spec, _)| spec.name == name)
+    }
+
     /// Kills a process and starts it again, as a failing machine would.
     pub(super) async fn restart(&mut self, name: &str) -> Result<()> {
         let at = self.processes.iter().position(|(spec, _)| spec.name == name);
@@ -222,6 +227,8 @@ async fn manager(
     let ready = dir.join("manager.log");
     let manager = ProcessSpec::new("oxmox", std::env::current_exe()?, &ready)
         .args(["run", "capi", "--admin-addr", "127.0.0.1:8081", "--lease-namespace", NAMESPACE])
+        .args(["--poll-failures", "2"])
+        .env("OXMOX_LOG_FORMAT", "json")
         .env("KUBECONFIG", &account)
         .env("PROXMOX_URL", &sim.url)
         .env("PROXMOX_TOKEN", TOKEN)

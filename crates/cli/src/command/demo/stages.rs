@@ -18,7 +18,7 @@ const CLUSTER: &str = "quickstart";
 const WORKERS: &str = "quickstart-workers";
 
 /// Steps that the living cluster can be verified for. The last is judged when the story has ended.
-const STEPS: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
+const STEPS: [&str; 7] = ["1", "2", "3", "4", "5", "6", "7"];
 
 /// The story so far.
 pub(super) struct Story<'a> {
@@ -28,11 +28,11 @@ pub(super) struct Story<'a> {
 
 /// One machine, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Machine {
+pub(super) struct Machine {
     name: String,
     phase: String,
     why: String,
-    vmid: Option<u64>,
+    pub(super) vmid: Option<u64>,
     worker: bool,
     deleting: bool,
 }
@@ -101,12 +101,7 @@ impl<'a> Story<'a> {
     /// A VM destroyed behind everybody's back.
     pub(super) async fn repair(&mut self, workload: &Workload) -> Result<()> {
         self.stages.begin("repair");
-        let victim = self
-            .machines()
-            .await?
-            .into_iter()
-            .find(|machine| machine.worker && machine.phase == "Running")
-            .context("no worker runs")?;
+        let victim = self.running_worker().await?;
         let vmid = victim.vmid.context("the worker has no VMID")?;
         let url = format!("{}/sim/vms/{vmid}/destroy", self.set.sim.control.trim_end_matches('/'));
         let answer = reqwest::Client::new().post(&url).send().await.context("tell the simulator")?;
@@ -149,6 +144,9 @@ impl<'a> Story<'a> {
         }
         if step >= 6 {
             verify.args(["--probe", "--probe-image", guest_node::DEMO_IMAGE]);
+        }
+        if step >= 7 {
+            verify.args(["--prometheus-url", super::monitoring::METRICS, "--logs-url", super::monitoring::LOGS]);
         }
         let output = verify
             .env("KUBECONFIG", self.set.plane.admin_kubeconfig())
@@ -255,6 +253,12 @@ impl<'a> Story<'a> {
             Ok(()) | Err(TimedOut::Limit { .. }) => Ok(()),
             Err(why) => Err(why.into()),
         }
+    }
+
+    /// A worker that runs.
+    pub(super) async fn running_worker(&self) -> Result<Machine> {
+        let mut machines = self.machines().await?.into_iter();
+        machines.find(|machine| machine.worker && machine.phase == "Running").context("no worker runs")
     }
 
     async fn machines(&self) -> Result<Vec<Machine>> {

@@ -61,6 +61,9 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
             story.policy_engine(&workload).await?;
             story.tenant_policies(&workload).await?;
         }
+        if last >= 7 {
+            story.monitoring(&workload).await?;
+        }
         opened = Some(workload);
     }
     let verdict = story.verify(last).await?;

@@ -169,12 +169,17 @@ const WARNINGS: &[World] = &[
 
 #[test]
 fn each_trouble_is_found_named_and_answered_with_the_next_move() {
-    let errors =
-        ERRORS.iter().chain(super::workers::ERRORS).chain(super::volumes::ERRORS).map(|world| (Severity::Error, world));
+    let errors = ERRORS
+        .iter()
+        .chain(super::workers::ERRORS)
+        .chain(super::volumes::ERRORS)
+        .chain(super::monitoring::ERRORS)
+        .map(|world| (Severity::Error, world));
     let warnings = WARNINGS
         .iter()
         .chain(super::workers::WARNINGS)
         .chain(super::volumes::WARNINGS)
+        .chain(super::monitoring::WARNINGS)
         .map(|world| (Severity::Warning, world));
     for (severity, (id, says, change)) in errors.chain(warnings) {
         let mut evidence = healthy();
@@ -194,7 +199,7 @@ fn each_trouble_is_found_named_and_answered_with_the_next_move() {
 fn each_check_has_a_world_that_makes_it_fail() {
     for info in &CHECKS {
         let all = ERRORS.iter().chain(WARNINGS).chain(super::workers::ERRORS);
-        let all = all.chain(super::volumes::ERRORS).chain(super::volumes::WARNINGS);
+        let all = all.chain(super::volumes::ERRORS).chain(super::monitoring::ERRORS).chain(super::volumes::WARNINGS);
         assert!(all.into_iter().any(|(id, ..)| *id == info.id), "{}", info.id);
     }
 }
