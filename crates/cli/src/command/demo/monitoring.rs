@@ -183,7 +183,7 @@ impl Story<'_> {
         let summary = fired.await.context("wait for the alert")?;
         self.stages.note(&format!("the simulator has no quorum: {ALERT} fires: {summary}"));
         control(&self.set.sim.control, "/sim/quorum/on", None).await?;
-        let gone = eventually(Duration::from_secs(60), || async {
+        let gone = eventually(Duration::from_mins(1), || async {
             if firing().await?.contains_key(ALERT) { Err(NotYet::because("it still fires")) } else { Ok(()) }
         });
         gone.await.context("wait for the alert to go away")?;
