@@ -97,7 +97,7 @@ impl Set {
         let alerts = spec("vmalert", Tool::Vmalert)?
             .args([format!("-rule={}", rules.display()), format!("-datasource.url={METRICS}")])
             .args([format!("-remoteWrite.url={METRICS}"), "-httpListenAddr=127.0.0.1:8880".to_owned()])
-            .args(["-notifier.blackhole", "-evaluationInterval=3s"]);
+            .args(["-notifier.blackhole", "-evaluationInterval=3s", "-rule.evalDelay=0s"]);
         for spec in [metrics, logs, alerts] {
             self.start(spec)?;
         }
