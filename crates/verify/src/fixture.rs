@@ -423,7 +423,7 @@ fn monitoring() -> Monitoring {
         up: true,
     };
     let nodes = NODES.map(|name| format!("node/{name}"));
-    let guests = [101, 102, 300, 9000].map(|vmid| format!("qemu/{vmid}"));
+    let guests = [101, 102, 300, 9000, 9100].map(|vmid| format!("qemu/{vmid}"));
     let storages = NODES.map(|name| ["shared", "local"].map(|storage| format!("storage/{name}/{storage}")));
     let up = nodes.into_iter().chain(storages.into_iter().flatten()).map(|id| (id, true));
     let info = |name: &str| MachineInfo { machine: name.into(), node: name.into() };
