@@ -231,6 +231,7 @@ fn settings(name: &str, which: usize) -> GuestSettings {
         name: Some(name.into()),
         mark: Some(mark(name, which)),
         holder: None,
+        copies: BTreeMap::new(),
         uuid: UUIDS[which].parse().ok(),
         template: false,
         agent: true,

@@ -180,6 +180,9 @@ pub struct GuestSettings {
     /// Whose volumes it holds, when the last line of its notes says that it is a holder of volumes.
     #[serde(default)]
     pub holder: Option<String>,
+    /// Names of the snapshots that a holder has, by the drive that they are in.
+    #[serde(default)]
+    pub copies: BTreeMap<String, String>,
     /// Its SMBIOS UUID.
     pub uuid: Option<SmbiosUuid>,
     /// Whether it is a template.

@@ -13,7 +13,7 @@ use crate::evidence::{
     Bridge, Disk, Door, Guest, GuestSettings, Iso, MachineSeen, Management, NodeStorage, Proxmox, ProxmoxNode, Read,
     Storage, VersionSeen,
 };
-use crate::judge::{holder_of, mark_line};
+use crate::judge::{copies_of, holder_of, mark_line};
 
 /// Reads at once: more would only wait for the client's own gate.
 const AT_ONCE: usize = 8;
@@ -165,6 +165,7 @@ fn settings_of(config: &GuestConfig) -> GuestSettings {
         name: config.name.clone(),
         mark: config.description.as_deref().and_then(mark_line).map(str::to_owned),
         holder: config.description.as_deref().and_then(holder_of).map(str::to_owned),
+        copies: config.description.as_deref().map(copies_of).unwrap_or_default(),
         uuid: config.smbios_uuid(),
         template: config.template,
         agent: config.agent_enabled(),

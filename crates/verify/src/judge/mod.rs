@@ -149,6 +149,11 @@ pub(crate) fn holder_of(notes: &str) -> Option<&str> {
     orphans::holder(notes)
 }
 
+/// Names of snapshots by the drive of their holder that they are in.
+pub(crate) fn copies_of(notes: &str) -> BTreeMap<String, String> {
+    orphans::copies(notes)
+}
+
 /// Judges evidence.
 pub fn judge(evidence: &Evidence, selection: &Selection) -> Report {
     judge_with(evidence, selection, &mut |_| {})

@@ -35,6 +35,18 @@ pub(crate) fn holder(notes: &str) -> Option<&str> {
     notes.trim_end().lines().next_back()?.strip_prefix("oxmox: holder=").filter(|tenant| !tenant.is_empty())
 }
 
+/// Names of snapshots by the drive of their holder that they are in, by its notes: `copy SLOT snapshot NAME of …`.
+pub(crate) fn copies(notes: &str) -> BTreeMap<String, String> {
+    let copy = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["copy", slot, "snapshot", name, "of", ..] => Some((slot.to_owned(), name.to_owned())),
+            _ => None,
+        }
+    };
+    notes.lines().filter_map(copy).collect()
+}
+
 /// Marks by VM, and a line for each VM that could not be looked at.
 type Marks<'a> = (Vec<(Vmid, Mark<'a>)>, Vec<String>);
 
@@ -144,6 +156,15 @@ fn no_duplicates(evidence: &Evidence) -> Verdict {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn a_holder_says_whose_it_is_and_of_what_it_has_snapshots() {
+        let notes = "Owner of volumes.\n\ncopy scsi1 snapshot snapshot-76 of data:9100/vm-9100-pvc-1.raw at 1795683215\n\
+                     copy scsi2 volume pvc-2 of data:9100/vm-9100-disk-0.raw at 1795683217\noxmox: holder=demo\n";
+        assert_eq!(holder(notes), Some("demo"));
+        assert_eq!(copies(notes), BTreeMap::from([("scsi1".to_owned(), "snapshot-76".to_owned())]));
+        assert_eq!(holder("oxmox: holder=demo\nmoved by Bob"), None);
+    }
 
     #[test]
     fn only_the_last_line_is_a_mark() {

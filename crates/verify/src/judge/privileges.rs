@@ -192,7 +192,7 @@ fn of_images(evidence: &Evidence, spec: &ProxmoxMachineSpec) -> Result<Vec<Need>
 }
 
 /// Whether the privilege is held on the path: the nearest path with entries decides, and hands down what it marks so.
-fn holds(held: &Held, path: &str, privilege: &str) -> bool {
+pub(super) fn holds(held: &Held, path: &str, privilege: &str) -> bool {
     let mut at = path;
     loop {
         if let Some(here) = held.get(at) {

@@ -69,7 +69,7 @@ pub(super) async fn read(
     let probe = match (image, &classes) {
         (Err(why), _) => Read::not_asked(why),
         (Ok(_), Read::Unread { cause, why }) => Read::unread(*cause, format!("StorageClasses: {why}")),
-        (Ok(image), Read::Known(classes)) => match probe::choose(classes) {
+        (Ok(image), Read::Known(classes)) => match probe::choose(classes, proxmox) {
             None => Read::unread(Cause::Missing, format!("no StorageClass is of the driver `{DRIVER}`")),
             Some(class) => probe::probe(client, pve, image, class, &nodes, proxmox).await,
         },

@@ -34,10 +34,16 @@ const LOOK: Duration = Duration::from_millis(500);
 
 type Outcome<T> = Result<T, (Cause, String)>;
 
-/// The class to try: the default one, else the first by name.
-pub(super) fn choose(classes: &[ClassSeen]) -> Option<&ClassSeen> {
-    let named = |default: bool| classes.iter().filter(move |class| class.default == default);
-    named(true).min_by_key(|class| &class.name).or_else(|| named(false).min_by_key(|class| &class.name))
+/// The class to try: the default one, else the first by name, of those whose storage is to be seen where there are any.
+pub(super) fn choose<'a>(classes: &'a [ClassSeen], proxmox: &Proxmox) -> Option<&'a ClassSeen> {
+    classes.iter().min_by_key(|class| (!class.default, !seen_anywhere(class, proxmox), &class.name))
+}
+
+/// Whether Proxmox VE shows us the class's storage on any node.
+fn seen_anywhere(class: &ClassSeen, proxmox: &Proxmox) -> bool {
+    let storage = class.parameters.get("storage");
+    let mut rows = proxmox.storages.known().into_iter().flatten();
+    rows.any(|row| Some(row.storage.as_str()) == storage.map(String::as_str))
 }
 
 /// Probes with pods of this image and a volume of this class.
@@ -171,6 +177,8 @@ impl Probe<'_> {
             let mut here = rows.filter(|row| row.storage.as_str() == storage);
             here.any(|row| row.available && Some(row.node.as_str()) == node.zone.as_deref())
         };
+        // of a storage that is not shown to us the driver may know more
+        let unseen = !seen_anywhere(class, self.proxmox);
         let allowed = |node: &&&NodePlugin| {
             let fits = |term: &BTreeMap<String, Vec<String>>| {
                 term.iter().all(|(key, values)| {
@@ -184,7 +192,7 @@ impl Probe<'_> {
             };
             class.allowed.is_empty() || class.allowed.iter().any(fits)
         };
-        let fit: Vec<&NodePlugin> = takers.iter().filter(has).filter(allowed).copied().collect();
+        let fit: Vec<&NodePlugin> = takers.iter().filter(|node| unseen || has(node)).filter(allowed).copied().collect();
         let company = |node: &&NodePlugin| fit.iter().filter(|other| other.zone == node.zone).count();
         fit.iter().copied().max_by_key(|node| (company(node), std::cmp::Reverse(&node.name))).map(|node| {
             // the reference outlives the list of those that fit
@@ -399,10 +407,16 @@ mod test {
     }
 
     #[test]
-    fn the_default_class_is_tried_and_else_the_first_by_name() {
-        let name = |classes: &[ClassSeen]| choose(classes).map(|class| class.name.clone());
+    fn the_default_class_is_tried_and_else_the_first_whose_storage_is_to_be_seen() {
+        let world = crate::fixture::healthy().proxmox;
+        let name = |classes: &[ClassSeen]| choose(classes, &world).map(|class| class.name.clone());
         assert_eq!(name(&[class("b", false), class("a", false)]).as_deref(), Some("a"));
         assert_eq!(name(&[class("a", false), class("b", true)]).as_deref(), Some("b"));
+        let of = |name: &str, storage: &str| {
+            let parameters = [("storage".to_owned(), storage.to_owned())].into();
+            ClassSeen { parameters, ..class(name, false) }
+        };
+        assert_eq!(name(&[of("a", "hidden"), of("b", "shared")]).as_deref(), Some("b"));
         assert_eq!(name(&[]), None);
     }
 

@@ -70,6 +70,15 @@ fn plug(e: &mut Evidence, into: u32) {
     of(e.proxmox.settings.get_mut(&vmid(into)).unwrap()).disks.insert("scsi7".into(), disk);
 }
 
+/// A snapshot in a drive of the holder, as its notes have it.
+fn snapshot(e: &mut Evidence) {
+    let volume = "shared:9100/vm-9100-disk-0.raw";
+    let holder = of(e.proxmox.settings.get_mut(&vmid(HOLDER)).unwrap());
+    holder.disks.insert("scsi1".into(), Disk { volume: Some(volume.parse().unwrap()), cdrom: false });
+    holder.copies.insert("scsi1".into(), "snapshot-76".into());
+    listed(e).push(stored(volume));
+}
+
 const SPARE: &str = "shared:9100/vm-9100-pvc-9c9c9c9c.raw";
 
 pub(super) const ERRORS: &[World] = &[
@@ -184,6 +193,10 @@ pub(super) const WARNINGS: &[World] = &[
             listed(e).push(stored(SPARE));
         },
     ),
+    ("csi.no-orphans", "`shared:9100/vm-9100-disk-0.raw` of holder VM 9100 (tenant `demo`", |e| {
+        snapshot(e);
+        of(&mut seen(e).snapshots).push("dc1//shared/vm-9100-snapshot-77".into());
+    }),
     ("csi.no-orphans", "has been Released for 59 min and is not deleted", |e| pv(e).phase = "Released".into()),
 ];
 
@@ -246,6 +259,11 @@ fn what_could_not_be_looked_at_is_never_a_pass() {
         ("csi.storage-classes", |e| seen(e).classes = unread()),
         ("csi.storage-classes", |e| _ = e.proxmox.node_storages.insert(node("pve2"), unread())),
         ("csi.storage-classes", |e| storages(e, "pve2").clear()),
+        ("csi.storage-classes", |e| {
+            // a storage that we may not see is not one that is not there
+            class(e).parameters.insert("storage".into(), "hidden".into());
+            of(&mut e.proxmox.permissions).get_mut("/storage").unwrap().remove("Datastore.Audit");
+        }),
         ("csi.claims-bound", |e| seen(e).claims = unread()),
         ("csi.claims-bound", |e| waiting(e, None, false, "").pending.as_mut().unwrap().pods = unread()),
         ("csi.volumes-exist", |e| seen(e).volumes = unread()),
@@ -321,8 +339,8 @@ fn what_is_on_its_way_is_no_trouble() {
             listed(e).push(StoredVolume { made: None, ..stored(SPARE) });
         }),
         ("a snapshot has its object", |e| {
-            of(&mut seen(e).snapshots).push("dc1//shared/9100/vm-9100-disk-0.raw".into());
-            listed(e).push(stored("shared:9100/vm-9100-disk-0.raw"));
+            snapshot(e);
+            of(&mut seen(e).snapshots).push("dc1//shared/vm-9100-snapshot-76".into());
         }),
         ("another cluster has its own holder", |e| {
             of(e.proxmox.settings.get_mut(&vmid(300)).unwrap()).holder = Some("another".into());

@@ -6,8 +6,8 @@ use pve_types::NodeName;
 
 use super::{installed, parameters, zones};
 use crate::evidence::{ClassSeen, Evidence, NodePlugin, ZONE};
-use crate::judge::scope;
 use crate::judge::verdict::{Tally, Verdict, need};
+use crate::judge::{privileges, scope};
 
 const NEXT: &str = "make the class anew with what the driver knows and its zones have; parameters cannot be changed";
 
@@ -95,6 +95,10 @@ fn has(evidence: &Evidence, zone: &str, storage: &str) -> Has {
         Err(why) => return Has::Unread(format!("storages of node `{node}` could not be read: {why}")),
     };
     match storages.iter().find(|one| one.storage.as_str() == storage) {
+        // Proxmox VE leaves out what we may not see, without a word.
+        None if !audits(evidence, storage) => Has::Unread(format!(
+            "storage `{storage}` of node `{node}` is not to be seen: that needs Datastore.Audit on /storage/{storage}"
+        )),
         None => {
             let all: Vec<&str> = storages.iter().map(|one| one.storage.as_str()).collect();
             Has::Lacks(format!("node `{node}` has no storage `{storage}`; it has {}", all.join(", ")))
@@ -106,4 +110,10 @@ fn has(evidence: &Evidence, zone: &str, storage: &str) -> Has {
         Some(one) if !one.active => Has::Lacks(format!("storage `{storage}` on node `{node}` is not active")),
         Some(_) => Has::Usable,
     }
+}
+
+/// Whether the storage would be shown to us if it were there.
+fn audits(evidence: &Evidence, storage: &str) -> bool {
+    let held = evidence.proxmox.permissions.known();
+    held.is_some_and(|held| privileges::holds(held, &format!("/storage/{storage}"), "Datastore.Audit"))
 }

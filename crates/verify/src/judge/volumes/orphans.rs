@@ -33,13 +33,8 @@ pub(super) fn no_orphans(evidence: &Evidence) -> Verdict {
         }
     }
     let ours = tenants(&holders, &known, &mut tally);
-    let snapshots = match &seen.snapshots {
-        Read::Known(snapshots) => {
-            known.extend(handles(snapshots.iter()));
-            true
-        }
-        Read::Unread { .. } => false,
-    };
+    known.extend(handles(seen.snapshots.known().into_iter().flatten()));
+    let snapshots = seen.snapshots.known().map(|all| all.iter().filter_map(|handle| name(handle)).collect());
     let mut looked = 0;
     for listing in &evidence.proxmox.listings {
         let Some(tenant) = holders.get(&listing.owner).filter(|tenant| ours.contains(*tenant)) else { continue };
@@ -48,7 +43,7 @@ pub(super) fn no_orphans(evidence: &Evidence) -> Verdict {
                 looked += stored.len();
                 let unknown = stored.iter().filter(|one| !known.contains(&one.volume));
                 for one in unknown {
-                    orphan(evidence, one, listing, tenant, claims, snapshots, &mut tally);
+                    orphan(evidence, one, listing, tenant, claims, snapshots.as_ref(), &mut tally);
                 }
             }
             Read::Unread { why, .. } => tally.unread(format!(
@@ -66,6 +61,20 @@ pub(super) fn no_orphans(evidence: &Evidence) -> Verdict {
 
 fn handles<'a>(all: impl Iterator<Item = &'a String>) -> impl Iterator<Item = VolumeId> {
     all.filter_map(|handle| Handle::read(handle).ok()).map(|handle| handle.volume)
+}
+
+/// A snapshot's own name: it has one, `vm-HOLDER-NAME`, before its volume has.
+fn name(handle: &str) -> Option<String> {
+    let file = handle.rsplit('/').next()?;
+    let (_, name) = file.strip_prefix("vm-")?.split_once('-')?;
+    Some(name.to_owned())
+}
+
+/// The name of the snapshot that a volume is, by the notes of the holder that has it in a drive.
+fn snapshot_in<'a>(evidence: &'a Evidence, holder: Vmid, volume: &VolumeId) -> Option<&'a String> {
+    let settings = evidence.proxmox.settings.get(&holder)?.known()?;
+    let (slot, _) = settings.disks.iter().find(|(_, disk)| disk.volume.as_ref() == Some(volume))?;
+    settings.copies.get(slot)
 }
 
 /// Holders that we may see, and whose they say they are.
@@ -104,7 +113,7 @@ fn orphan(
     listing: &Listing,
     tenant: &str,
     claims: &[ClaimSeen],
-    snapshots: bool,
+    snapshots: Option<&BTreeSet<String>>,
     tally: &mut Tally,
 ) {
     let name = &one.volume;
@@ -116,14 +125,18 @@ fn orphan(
     if let Some(claim) = claimed.filter(|claim| claim.phase == "Pending") {
         return tally.fine(format!("{name} is being made for claim {}", claim.name));
     }
-    // Copies are called by number: snapshots, and volumes that were made of them.
+    // Proxmox VE calls copies by number: snapshots, and volumes that were made of them.
     let copy = name.name.rsplit('/').next().is_some_and(|file| file.contains("-disk-"));
-    if copy && !snapshots {
-        return tally.unread(format!("`{name}` may be a snapshot, and snapshots could not be read"));
+    match snapshots {
+        None if copy => return tally.unread(format!("`{name}` may be a snapshot, and snapshots could not be read")),
+        Some(snapshots) if snapshot_in(evidence, listing.owner, name).is_some_and(|one| snapshots.contains(one)) => {
+            return tally.fine(format!("{name} is a snapshot"));
+        }
+        None | Some(_) => {}
     }
     let size = one.size.map(|size| format!(", {} MiB", size >> 20)).unwrap_or_default();
     tally.warning(format!(
-        "`{name}` of holder VM {} (tenant `{tenant}`, node `{}`{size}) has no PersistentVolume",
+        "`{name}` of holder VM {} (tenant `{tenant}`, node `{}`{size}) has no PersistentVolume, and no snapshot is that",
         listing.owner, listing.node
     ));
 }
