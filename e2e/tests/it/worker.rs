@@ -143,6 +143,15 @@ async fn a_machine_joins_leaves_without_a_trace_and_joins_again() {
     assert!(code == 2 && said.contains("host.server: https://10.10.0.51:1 does not answer"), "{code}: {said}");
     story.unchanged(&before, "joins that were refused").await;
 
+    // kubeadm fails at its very end: what it has made goes again, and the Node that it leaves is known for our own
+    let fails = "printf '#!/bin/sh\nPATH=$(echo $PATH | cut -d: -f2-) kubeadm \"$@\" && [ \"$1\" != join ]\n' > /usr/local/sbin/kubeadm \
+        && chmod 755 /usr/local/sbin/kubeadm";
+    story.guests.exec(WORKER, &["sh", "-c", fails]).await.unwrap();
+    let (code, said) = story.with(&bundle, "join", &[]).await;
+    assert!(code == 2 && said.contains("kubeadm failed: taking away what it has made"), "{code}: {said}");
+    story.guests.exec(WORKER, &["rm", "/usr/local/sbin/kubeadm"]).await.unwrap();
+    story.unchanged(&before, "a join that failed").await;
+
     // killed in the middle, with everything it had started
     let (_, said) = story.with(&bundle, "check", &[]).await;
     let killed = format!(
