@@ -65,6 +65,41 @@ impl Story {
         all
     }
 
+    /// What cannot join says so.
+    async fn refusals(&self, bundle: &Value) {
+        let mut wrong = bundle.clone();
+        wrong["token"] = format!("{}.aaaaaaaaaaaaaaaa", &bundle["token"].as_str().unwrap()[..6]).into();
+        // a token of which the control plane has not told yet is not told from one that is not there
+        let told = eventually(LIMIT, || async {
+            let (code, said) = self.with(&wrong, "join", &[]).await;
+            let right = code == 2 && said.contains("host.token: the control plane has another secret");
+            if right { Ok(()) } else { Err(NotYet::because(format!("{code}: {said}"))) }
+        });
+        told.await.unwrap();
+        let mut taken = bundle.clone();
+        taken["nodeName"] = "vm-201".into();
+        let (code, said) = self.with(&taken, "join", &[]).await;
+        assert!(code == 2 && said.contains("Node `vm-201` is there already"), "{code}: {said}");
+        let mut other = bundle.clone();
+        other["caData"] = Value::Null;
+        other["caCertHashes"] = serde_json::json!([format!("sha256:{}", "ab".repeat(32))]);
+        let (code, said) = self.with(&other, "join", &[]).await;
+        assert!(code == 2 && said.contains("which is not the bundle's"), "{code}: {said}");
+        let late = self.bundle(&[]).await;
+        let secret = format!("bootstrap-token-{}", &late["token"].as_str().unwrap()[..6]);
+        let past = r#"{"stringData":{"expiration":"2020-01-01T00:00:00Z"}}"#;
+        self.kubectl(&["-n", "kube-system", "patch", "secret", &secret, "-p", past]).await;
+        let expired = eventually(LIMIT, || async {
+            let (code, said) = self.with(&late, "join", &[]).await;
+            if code == 2 && said.contains("it has expired") { Ok(()) } else { Err(NotYet::because(said)) }
+        });
+        expired.await.unwrap();
+        let mut nowhere = bundle.clone();
+        nowhere["server"] = "https://10.10.0.51:1".into();
+        let (code, said) = self.with(&nowhere, "join", &[]).await;
+        assert!(code == 2 && said.contains("host.server: https://10.10.0.51:1 does not answer"), "{code}: {said}");
+    }
+
     async fn unchanged(&self, before: &[String], after: &str) {
         let now = self.everything().await;
         let new: Vec<&String> = now.iter().filter(|line| !before.contains(line)).collect();
@@ -109,38 +144,7 @@ async fn a_machine_joins_leaves_without_a_trace_and_joins_again() {
     assert!(code == 0 && said.contains("JoinConfiguration") && !said.contains(secret), "{said}");
     story.unchanged(&before, "a check").await;
 
-    // what cannot join says so, and leaves nothing
-    let mut wrong = bundle.clone();
-    wrong["token"] = format!("{}.aaaaaaaaaaaaaaaa", &bundle["token"].as_str().unwrap()[..6]).into();
-    // a token of which the control plane has not told yet is not told from one that is not there
-    let told = eventually(LIMIT, || async {
-        let (code, said) = story.with(&wrong, "join", &[]).await;
-        let right = code == 2 && said.contains("host.token: the control plane has another secret");
-        if right { Ok(()) } else { Err(NotYet::because(format!("{code}: {said}"))) }
-    });
-    told.await.unwrap();
-    let mut taken = bundle.clone();
-    taken["nodeName"] = "vm-201".into();
-    let (code, said) = story.with(&taken, "join", &[]).await;
-    assert!(code == 2 && said.contains("Node `vm-201` is there already"), "{code}: {said}");
-    let mut other = bundle.clone();
-    other["caData"] = Value::Null;
-    other["caCertHashes"] = serde_json::json!([format!("sha256:{}", "ab".repeat(32))]);
-    let (code, said) = story.with(&other, "join", &[]).await;
-    assert!(code == 2 && said.contains("which is not the bundle's"), "{code}: {said}");
-    let late = story.bundle(&[]).await;
-    let secret = format!("bootstrap-token-{}", &late["token"].as_str().unwrap()[..6]);
-    let past = r#"{"stringData":{"expiration":"2020-01-01T00:00:00Z"}}"#;
-    story.kubectl(&["-n", "kube-system", "patch", "secret", &secret, "-p", past]).await;
-    let expired = eventually(LIMIT, || async {
-        let (code, said) = story.with(&late, "join", &[]).await;
-        if code == 2 && said.contains("it has expired") { Ok(()) } else { Err(NotYet::because(said)) }
-    });
-    expired.await.unwrap();
-    let mut nowhere = bundle.clone();
-    nowhere["server"] = "https://10.10.0.51:1".into();
-    let (code, said) = story.with(&nowhere, "join", &[]).await;
-    assert!(code == 2 && said.contains("host.server: https://10.10.0.51:1 does not answer"), "{code}: {said}");
+    story.refusals(&bundle).await;
     story.unchanged(&before, "joins that were refused").await;
 
     // kubeadm fails at its very end: what it has made goes again, and the Node that it leaves is known for our own
