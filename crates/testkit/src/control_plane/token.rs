@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::kubeconfig::{Credential, kubeconfig};
@@ -23,9 +23,8 @@ pub async fn service_account_kubeconfig(plane: &ControlPlane, namespace: &str, n
 /// The text of a kubeconfig for the same cluster as `kubeconfig` (its text, with one cluster) names, with a bearer token.
 pub fn token_kubeconfig(kubeconfig: &str, user: &str, token: &str) -> Result<String> {
     let mut config: Value = serde_saphyr::from_str(kubeconfig).context("read the kubeconfig")?;
-    let cluster = config["clusters"][0]["name"].take();
-    ensure!(cluster.is_string(), "the kubeconfig names no cluster");
-    config["clusters"][0]["name"] = cluster.clone();
+    let cluster = config.pointer("/clusters/0/name").and_then(Value::as_str).map(ToOwned::to_owned);
+    let cluster = cluster.context("the kubeconfig names no cluster")?;
     config["users"] = json!([{ "name": user, "user": { "token": token } }]);
     config["contexts"] = json!([{ "name": user, "context": { "cluster": cluster, "user": user } }]);
     config["current-context"] = json!(user);
