@@ -249,7 +249,9 @@ impl Volumes<'_> {
         let since = Instant::now();
         for name in ["restored", "snapshot", "store"] {
             let file = self.set.dir.join(format!("{name}.yaml"));
-            self.workload.kubectl(&["delete", "--filename", &file.display().to_string()]).await?;
+            // a lost node takes a pod that nobody looks after with it
+            let file = file.display().to_string();
+            self.workload.kubectl(&["delete", "--ignore-not-found", "--filename", &file]).await?;
         }
         for what in ["pvc", "volumesnapshotcontents", "volumeattachments", "pv"] {
             self.gone(what, Duration::from_mins(2)).await?;
