@@ -72,7 +72,16 @@ impl Volumes<'_> {
     pub(super) async fn hold(&self, sums: &Sums, limit: Duration) -> Result<()> {
         for (pod, sum) in ["store-0", "store-1"].into_iter().zip(&sums.0) {
             self.ready(pod, limit).await?;
-            ensure!(self.sum(pod).await? == *sum, "the checksum of `{pod}` has changed");
+            // A machine that has just booted still calls a pod Ready whose container is not there yet.
+            let same = eventually(limit, || async {
+                match self.sum(pod).await.map_err(|why| format!("{why:#}")) {
+                    Ok(now) if now == *sum => Ok(()),
+                    Ok(_) => Err(NotYet::Never(format!("the checksum of `{pod}` has changed"))),
+                    Err(why) if why.contains("command terminated") => Err(NotYet::Never(why)),
+                    Err(why) => Err(NotYet::because(why)),
+                }
+            });
+            same.await.with_context(|| format!("look at the data of `{pod}`"))?;
         }
         Ok(())
     }
