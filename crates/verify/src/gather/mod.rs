@@ -7,6 +7,7 @@
 mod door;
 mod management;
 mod monitoring;
+mod own;
 mod policies;
 mod proxmox;
 mod volumes;

@@ -77,7 +77,7 @@ pub(super) const NODE_LOST_HA: CheckInfo = check(
 pub(super) const NODE_LOST: CheckInfo = check(
     "end-to-end.node-lost",
     "A lost node moves nothing until its VM is proven stopped",
-    "The scene `node-lost`: power loss; no out-of-service taint while nobody knows; then the taint, and the Node returns.",
+    "The scene `node-lost`: power loss; no out-of-service taint while nobody knows; then the taint, pods and their volumes move with their data, and the Node returns.",
     |evidence| scene(evidence, "node-lost"),
 );
 

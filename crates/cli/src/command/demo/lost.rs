@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::{NotYet, eventually};
 
-use super::stages::Story;
+use super::stages::{CLUSTER, Story};
+use super::volumes::Sums;
 use super::workload::Workload;
 
 /// Proxmox VE fences after a minute of silence and starts its services elsewhere a minute later: the simulated minutes
@@ -43,8 +44,8 @@ impl Story<'_> {
         self.set.administrator.call("POST", "/cluster/ha/resources", &[("sid", &sid)]).await?;
         self.ha_state(&sid, "started").await.context("wait until the HA manager has taken it")?;
         self.stages.note(&format!("{} (VM {}) is looked after by the HA manager", before.name, before.vmid));
-        self.meddle("/sim/clock", &json!({ "rate": FASTER })).await?;
-        self.meddle(&format!("/sim/nodes/{}/down", before.at), &json!({})).await?;
+        self.set.sim.meddle("/sim/clock", &json!({ "rate": FASTER })).await?;
+        self.set.sim.meddle(&format!("/sim/nodes/{}/down", before.at), &Value::Null).await?;
         self.stages.note(&format!("{} has lost its power; Proxmox VE's time passes {FASTER} times faster", before.at));
         let returned = eventually(Duration::from_mins(2), || async {
             let now = self.worker(workload, &before.name).await.map_err(|why| NotYet::because(why.to_string()))?;
@@ -56,17 +57,25 @@ impl Story<'_> {
             }
         });
         let now = returned.await.context("wait for the Node to return from another node of Proxmox VE")?;
-        self.meddle("/sim/clock", &json!({ "rate": 1 })).await?;
-        self.meddle(&format!("/sim/nodes/{}/up", before.at), &json!({})).await?;
+        self.set.sim.meddle("/sim/clock", &json!({ "rate": 1 })).await?;
+        self.set.sim.meddle(&format!("/sim/nodes/{}/up", before.at), &Value::Null).await?;
         self.stages.note(&format!("fenced, started on {} and Ready there; its zone says so", now.at));
         self.online().await
     }
 
     /// Without the HA manager nothing moves until the VM is proven stopped; then pods and volumes may.
-    pub(super) async fn node_lost(&mut self, workload: &Workload) -> Result<()> {
+    pub(super) async fn node_lost(
+        &mut self,
+        workload: &Workload,
+        administrator: &pve::Client,
+        sums: &Sums,
+    ) -> Result<()> {
         self.stages.begin("node-lost");
         let before = self.workers(workload).await?.into_iter().nth(1).context("there is no second worker")?;
-        self.meddle(&format!("/sim/nodes/{}/down", before.at), &json!({})).await?;
+        // else oxmox starts the VM as soon as it can, and there is nothing to move
+        self.paused(true).await?;
+        self.stages.note("the Cluster is paused, so that a VM that has stopped stays so");
+        self.set.sim.meddle(&format!("/sim/nodes/{}/down", before.at), &Value::Null).await?;
         self.stages.note(&format!("{} has lost its power, and with it {}", before.at, before.name));
         let unreachable = eventually(UNREACHABLE, || async {
             let now = self.worker(workload, &before.name).await.map_err(|why| NotYet::because(why.to_string()))?;
@@ -81,20 +90,22 @@ impl Story<'_> {
         });
         unreachable.await.context("wait until the Node is known to be on a lost node")?;
         self.stages.note("its Node is unreachable, its VM unknown: nothing of it moves");
-        self.meddle(&format!("/sim/nodes/{}/up", before.at), &json!({})).await?;
+        self.set.sim.meddle(&format!("/sim/nodes/{}/up", before.at), &Value::Null).await?;
         let stopped = eventually(Duration::from_mins(1), || async {
             let now = self.worker(workload, &before.name).await.map_err(|why| NotYet::because(why.to_string()))?;
             if now.taints.iter().any(|taint| taint == OUT_OF_SERVICE) {
-                Ok("the VM proven stopped: out of service, so that pods and volumes move")
-            } else if now.ready == "True" && now.boot != before.boot {
-                // the provider may see it first
-                Ok("the VM was started again before it could be called out of service")
+                Ok(())
             } else {
                 Err(NotYet::because(format!("{now:?}")))
             }
         });
-        let how = stopped.await.context("wait until the VM is proven stopped")?;
-        self.stages.note(&format!("the node is back, {how}"));
+        stopped.await.context("wait until the VM is proven stopped")?;
+        self.stages.note("the node is back, the VM proven stopped: out of service, so that pods and volumes move");
+        self.data(workload, administrator, sums).await?;
+        let path = "jsonpath={.items[*].spec.nodeName}";
+        let places = workload.kubectl(&["get", "pods", "--selector=app=store", "--output", path]).await?;
+        ensure!(!places.contains(&before.name), "a pod is said to be on {}, which does not run", before.name);
+        self.paused(false).await?;
         let returned = eventually(Duration::from_mins(2), || async {
             let now = self.worker(workload, &before.name).await.map_err(|why| NotYet::because(why.to_string()))?;
             if now.ready == "True" && now.taints.is_empty() && now.boot != before.boot {
@@ -104,15 +115,14 @@ impl Story<'_> {
             }
         });
         returned.await.context("wait for the Node to return")?;
-        self.stages.note("oxmox has started the VM again; the Node is Ready and without taints");
+        self.stages.note("no longer paused: oxmox has started the VM again; the Node is Ready and without taints");
         self.online().await
     }
 
-    async fn meddle(&self, path: &str, body: &Value) -> Result<()> {
-        let url = format!("{}{path}", self.set.sim.control.trim_end_matches('/'));
-        let answer = reqwest::Client::new().post(&url).json(body).send().await.context("tell the simulator")?;
-        ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
-        Ok(())
+    async fn paused(&self, paused: bool) -> Result<()> {
+        let patch = json!({ "spec": { "paused": paused } }).to_string();
+        let words = ["patch", "cluster", CLUSTER, "--type=merge", "--patch", &patch];
+        self.set.plane.kubectl(&words).await.context("pause the Cluster, or let it go on").map(drop)
     }
 
     async fn ha_state(&self, sid: &str, wanted: &str) -> Result<()> {

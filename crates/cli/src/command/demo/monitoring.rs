@@ -152,7 +152,7 @@ impl Story<'_> {
             "match": {"user": "root@pam", "vmid": vmid, "writes": true},
             "then": {"task_fails": "the demo lets this task fail"},
         });
-        control(&self.set.sim.control, "/sim/faults", Some(rule)).await?;
+        self.set.sim.meddle("/sim/faults", &rule).await?;
         let guests = self.set.administrator.call("GET", "/cluster/resources?type=vm", &[]).await?;
         let row = guests.as_array().into_iter().flatten().find(|row| row["vmid"].as_u64() == Some(vmid));
         let node = row.and_then(|row| row["node"].as_str()).with_context(|| format!("VM {vmid} is not listed"))?;
@@ -175,14 +175,14 @@ impl Story<'_> {
     async fn alert(&mut self) -> Result<()> {
         let before = firing().await.map_err(|why| anyhow::anyhow!("ask for alerts: {why:?}"))?;
         ensure!(!before.contains_key(ALERT), "{ALERT} fires before there is a reason");
-        control(&self.set.sim.control, "/sim/quorum/off", None).await?;
+        self.set.sim.meddle("/sim/quorum/off", &Value::Null).await?;
         let fired = eventually(Duration::from_secs(90), || async {
             let all = firing().await?;
             all.get(ALERT).cloned().ok_or_else(|| NotYet::because(format!("firing: {:?}", all.keys())))
         });
         let summary = fired.await.context("wait for the alert")?;
         self.stages.note(&format!("the simulator has no quorum: {ALERT} fires: {summary}"));
-        control(&self.set.sim.control, "/sim/quorum/on", None).await?;
+        self.set.sim.meddle("/sim/quorum/on", &Value::Null).await?;
         let gone = eventually(Duration::from_mins(1), || async {
             if firing().await?.contains_key(ALERT) { Err(NotYet::because("it still fires")) } else { Ok(()) }
         });
@@ -228,16 +228,6 @@ impl Story<'_> {
         ));
         Ok(())
     }
-}
-
-/// A call of the simulator's control door.
-async fn control(door: &str, path: &str, body: Option<Value>) -> Result<()> {
-    let url = format!("{}{path}", door.trim_end_matches('/'));
-    let request = reqwest::Client::new().post(&url);
-    let request = if let Some(body) = body { request.json(&body) } else { request };
-    let answer = request.send().await.with_context(|| format!("tell the simulator {url}"))?;
-    ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
-    Ok(())
 }
 
 async fn get(url: &str, parameters: &[(&str, &str)]) -> Result<Value, NotYet> {

@@ -37,7 +37,7 @@ pub(super) const PLOT: &[Scene] = &[
     scene(
         "node-lost",
         8,
-        180,
+        240,
         "a node is lost with a worker of nobody's: nothing moves until its VM is proven stopped",
     ),
     scene("volumes-removed", 8, 120, "the StatefulSet, its volumes and snapshots are deleted"),

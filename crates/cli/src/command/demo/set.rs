@@ -47,6 +47,18 @@ pub(super) struct Simulator {
     pub(super) ca_file: PathBuf,
 }
 
+impl Simulator {
+    /// Does something to the simulated world by its control door; `Null`: nothing more to say about it.
+    pub(super) async fn meddle(&self, path: &str, body: &Value) -> Result<()> {
+        let url = format!("{}{path}", self.control.trim_end_matches('/'));
+        let request = reqwest::Client::new().post(&url);
+        let request = if body.is_null() { request } else { request.json(body) };
+        let answer = request.send().await.with_context(|| format!("tell the simulator {url}"))?;
+        ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
+        Ok(())
+    }
+}
+
 impl Set {
     /// Starts everything, one after the other.
     pub(super) async fn set_up(dir: &Path, image: &Path, stages: &mut Stages) -> Result<Self> {

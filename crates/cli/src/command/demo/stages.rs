@@ -14,11 +14,11 @@ use super::volumes::{self, Sums, Volumes};
 use super::workload::Workload;
 
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
-const CLUSTER: &str = "quickstart";
+pub(super) const CLUSTER: &str = "quickstart";
 const WORKERS: &str = "quickstart-workers";
 
-/// Steps that the living cluster can be verified for. The last is judged when the story has ended.
-const STEPS: [&str; 7] = ["1", "2", "3", "4", "5", "6", "7"];
+/// The last step that a living cluster is verified for; the eighth is judged when the story has ended.
+const LIVING: u8 = 7;
 
 /// The story so far.
 pub(super) struct Story<'a> {
@@ -103,9 +103,7 @@ impl<'a> Story<'a> {
         self.stages.begin("repair");
         let victim = self.running_worker().await?;
         let vmid = victim.vmid.context("the worker has no VMID")?;
-        let url = format!("{}/sim/vms/{vmid}/destroy", self.set.sim.control.trim_end_matches('/'));
-        let answer = reqwest::Client::new().post(&url).send().await.context("tell the simulator")?;
-        ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
+        self.set.sim.meddle(&format!("/sim/vms/{vmid}/destroy"), &Value::Null).await?;
         self.stages.note(&format!("VM {vmid} of {} is gone", victim.name));
         self.until(Duration::from_mins(3), |machines| {
             running(machines) == (1, 2)
@@ -138,7 +136,7 @@ impl<'a> Story<'a> {
         let reports = self.set.dir.join("reports");
         let mut verify = tokio::process::Command::new(std::env::current_exe()?);
         verify.args(["--log", "warn", "verify", "--report"]).arg(&reports);
-        verify.args(STEPS.iter().filter(|number| number.parse::<u8>().is_ok_and(|number| number <= step)));
+        verify.args((1..=step.min(LIVING)).map(|number| number.to_string()));
         if step >= 3 {
             verify.args(["--cluster", CLUSTER]);
         }

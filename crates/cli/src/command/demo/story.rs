@@ -70,7 +70,7 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
     if let (8, Some(workload), Some(sums)) = (last, &opened, &sums) {
         story.node_lost_with_ha(workload).await?;
         story.data(workload, &administrator, sums).await?;
-        story.node_lost(workload).await?;
+        story.node_lost(workload, &administrator, sums).await?;
         story.data(workload, &administrator, sums).await?;
     }
     if run.stays() {

@@ -22,7 +22,7 @@ use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
 use self::words::Round;
-use super::{of_kube, pause};
+use super::{of_kube, own, pause};
 use crate::evidence::{Caller, Cause, Connection, PoliciesSeen, PolicyStage, Read, Target};
 
 /// The namespace of the server and its neighbours.
@@ -82,10 +82,7 @@ impl<'a> Probe<'a> {
         let (server_node, client_node) = nodes(client).await?;
         let namespaces: Api<Namespace> = Api::all(client.clone());
         for name in [HERE, THERE] {
-            known(
-                "make a namespace",
-                of_kube(namespaces.create(&PostParams::default(), &objects::namespace(name)).await),
-            )?;
+            known("make a namespace", of_kube(namespaces.create(&PostParams::default(), &own::namespace(name)).await))?;
         }
         let pods = |namespace| -> Api<Pod> { Api::namespaced(client.clone(), namespace) };
         let create = async |namespace, pod: Pod| {
@@ -255,7 +252,7 @@ async fn remove(client: &Client) -> Read<Vec<String>> {
         for name in [HERE, THERE] {
             match of_kube(namespaces.get_opt(name).await) {
                 Read::Known(None) => {}
-                Read::Known(Some(there)) if !objects::is_ours(&there) => {
+                Read::Known(Some(there)) if !own::is_ours(&there) => {
                     return Read::unread(Cause::Refused, format!("there is a namespace `{name}` that is not ours"));
                 }
                 Read::Known(Some(there)) => {

@@ -1,37 +1,17 @@
-//! The objects of the probes: two namespaces, servers, callers, and the policies of each stage.
+//! The objects of the probes: servers, callers, and the policies of each stage.
 
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::ResourceExt;
 use serde_json::{Value, json};
 
+use super::super::own::{MANAGED_BY, US, object};
 use super::{HERE, THERE};
 use crate::evidence::{Caller, PolicyStage};
 
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const US: &str = "oxmox-verify";
 /// The label by which policies choose.
 const ROLE: &str = "oxmox-verify/role";
 const WEB: u16 = 8080;
 const SIDE: u16 = 8081;
-
-/// A JSON object as an object of Kubernetes.
-#[expect(clippy::expect_used, reason = "the JSON is a constant of ours: a test makes every one")]
-fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).expect("an object of ours reads")
-}
-
-pub(super) fn namespace(name: &str) -> Namespace {
-    object(json!({"metadata": {"name": name, "labels": {
-        MANAGED_BY: US,
-        // The probes need no privilege, and say so.
-        "pod-security.kubernetes.io/enforce": "restricted",
-    }}}))
-}
-
-pub(super) fn is_ours(namespace: &Namespace) -> bool {
-    namespace.labels().get(MANAGED_BY).is_some_and(|by| by == US)
-}
 
 fn pod(name: &str, role: &str, image: &str, node: &str, script: &str) -> Pod {
     object(json!({
@@ -114,11 +94,12 @@ fn policy(name: &str, of: &str, rules: Value) -> NetworkPolicy {
 
 #[cfg(test)]
 mod test {
+    use kube::ResourceExt;
+
     use super::*;
 
     #[test]
     fn every_object_reads_and_is_marked_as_ours() {
-        assert!(is_ours(&namespace(HERE)));
         let names: Vec<String> =
             PolicyStage::ALL.iter().flat_map(|&stage| policies(stage)).map(|policy| policy.name_any()).collect();
         assert_eq!(names, ["ingress", "ingress", "ingress", "ingress", "egress", "egress"]);

@@ -1,33 +1,14 @@
-//! The objects of the probe: a namespace, a claim, a pod that writes and one that reads.
+//! The objects of the probe: a claim, a pod that writes and one that reads.
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
-use kube::ResourceExt;
-use serde_json::{Value, json};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use serde_json::json;
 
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-const US: &str = "oxmox-verify";
+use super::super::own::{MANAGED_BY, US, object};
+
 /// The claim.
 pub(super) const CLAIM: &str = "probe";
 /// Where pods have it.
 const MOUNT: &str = "/data";
-
-/// A JSON object as an object of Kubernetes.
-#[expect(clippy::expect_used, reason = "the JSON is a constant of ours: a test makes every one")]
-fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).expect("an object of ours reads")
-}
-
-pub(super) fn namespace(name: &str) -> Namespace {
-    object(json!({"metadata": {"name": name, "labels": {
-        MANAGED_BY: US,
-        // The probe needs no privilege, and says so.
-        "pod-security.kubernetes.io/enforce": "restricted",
-    }}}))
-}
-
-pub(super) fn is_ours(namespace: &Namespace) -> bool {
-    namespace.labels().get(MANAGED_BY).is_some_and(|by| by == US)
-}
 
 /// Half a gibibyte: sizes are rounded up to that, and xfs takes no less than 300 MiB.
 pub(super) fn claim(class: &str) -> PersistentVolumeClaim {
@@ -94,11 +75,12 @@ pub(super) fn checksum(log: &str) -> Option<String> {
 
 #[cfg(test)]
 mod test {
+    use kube::ResourceExt;
+
     use super::*;
 
     #[test]
     fn every_object_reads_and_is_marked_as_ours() {
-        assert!(is_ours(&namespace("n")));
         assert_eq!(claim("fast").spec.unwrap().storage_class_name.as_deref(), Some("fast"));
         for pod in [writer("i", "n"), reader("i", "n")] {
             assert_eq!(pod.labels().get(MANAGED_BY).map(String::as_str), Some(US));

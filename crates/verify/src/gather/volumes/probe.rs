@@ -17,7 +17,7 @@ use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, Po
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
-use super::super::{of_kube, of_proxmox, pause};
+use super::super::{of_kube, of_proxmox, own, pause};
 use super::objects::{self, CLAIM};
 use super::seen;
 use crate::evidence::{Cause, ClassSeen, DRIVER, Handle, NodePlugin, Proxmox, Read, VolumeProbe};
@@ -138,7 +138,7 @@ impl Probe<'_> {
         };
         self.seen.writer = Some(writer.name.clone());
         let namespaces: Api<Namespace> = self.everywhere();
-        let made = namespaces.create(&PostParams::default(), &objects::namespace(HERE)).await;
+        let made = namespaces.create(&PostParams::default(), &own::namespace(HERE)).await;
         known("make a namespace", of_kube(made))?;
         let claims: Api<PersistentVolumeClaim> = self.here();
         let made = claims.create(&PostParams::default(), &objects::claim(&class.name)).await;
@@ -360,7 +360,7 @@ impl Probe<'_> {
         loop {
             match of_kube(namespaces.get_opt(HERE).await) {
                 Read::Known(None) => return Read::Known(Vec::new()),
-                Read::Known(Some(there)) if !objects::is_ours(&there) => {
+                Read::Known(Some(there)) if !own::is_ours(&there) => {
                     return Read::unread(Cause::Refused, format!("there is a namespace `{HERE}` that is not ours"));
                 }
                 Read::Known(Some(there)) if there.metadata.deletion_timestamp.is_none() => {
