@@ -39,7 +39,7 @@ impl Story<'_> {
     /// The HA manager's worker is started elsewhere, with its disks, and its Node returns.
     pub(super) async fn node_lost_with_ha(&mut self, workload: &Workload) -> Result<()> {
         self.stages.begin("node-lost-ha");
-        let before = self.workers(workload).await?.into_iter().next().context("there is no worker")?;
+        let before = self.alone(workload, 0).await?;
         let sid = format!("vm:{}", before.vmid);
         self.set.administrator.call("POST", "/cluster/ha/resources", &[("sid", &sid)]).await?;
         self.ha_state(&sid, "started").await.context("wait until the HA manager has taken it")?;
@@ -71,7 +71,7 @@ impl Story<'_> {
         sums: &Sums,
     ) -> Result<()> {
         self.stages.begin("node-lost");
-        let before = self.workers(workload).await?.into_iter().nth(1).context("there is no second worker")?;
+        let before = self.alone(workload, 1).await?;
         // else oxmox starts the VM as soon as it can, and there is nothing to move
         self.paused(true).await?;
         self.stages.note("the Cluster is paused, so that a VM that has stopped stays so");
@@ -119,6 +119,32 @@ impl Story<'_> {
         self.online().await
     }
 
+    /// The worker of that index, alone on its node, so that nothing else is lost with it: where it is not, it is
+    /// migrated, and the cloud controller follows.
+    async fn alone(&mut self, workload: &Workload, index: usize) -> Result<Worker> {
+        let worker = self.workers(workload).await?.into_iter().nth(index).context("there are too few workers")?;
+        let others: Vec<Worker> = self.nodes_of(workload, "").await?;
+        let free = |node: &str| others.iter().all(|one| one.name == worker.name || one.at != node);
+        if free(&worker.at) {
+            return Ok(worker);
+        }
+        let nodes = self.set.administrator.call("GET", "/nodes", &[]).await?;
+        let mut nodes = nodes.as_array().into_iter().flatten().filter_map(|node| node["node"].as_str());
+        let target = nodes.find(|node| free(node)).context("no node of Proxmox VE is without a machine")?;
+        let path = format!("/nodes/{}/qemu/{}/migrate", worker.at, worker.vmid);
+        let form = [("target", target), ("online", "1"), ("with-local-disks", "1")];
+        self.set.administrator.call("POST", &path, &form).await.context("migrate the worker")?;
+        let followed = eventually(Duration::from_mins(1), || async {
+            let now = self.worker(workload, &worker.name).await.map_err(|why| NotYet::because(why.to_string()))?;
+            let there = now.at == target && now.zone == target && now.ready == "True" && now.boot == worker.boot;
+            if there { Ok(now) } else { Err(NotYet::because(format!("{now:?}"))) }
+        });
+        let now = followed.await.with_context(|| format!("wait until {} has followed to {target}", worker.name))?;
+        let (name, at) = (&worker.name, &worker.at);
+        self.stages.note(&format!("{name} is not alone on {at}: migrated to {target}; it runs on, its zone says so"));
+        Ok(now)
+    }
+
     async fn paused(&self, paused: bool) -> Result<()> {
         let patch = json!({ "spec": { "paused": paused } }).to_string();
         let words = ["patch", "cluster", CLUSTER, "--type=merge", "--patch", &patch];
@@ -161,9 +187,11 @@ impl Story<'_> {
 
     /// The workers, by name.
     async fn workers(&self, workload: &Workload) -> Result<Vec<Worker>> {
-        let text = workload
-            .kubectl(&["get", "nodes", "--selector=!node-role.kubernetes.io/control-plane", "-o", "json"])
-            .await?;
+        self.nodes_of(workload, "!node-role.kubernetes.io/control-plane").await
+    }
+
+    async fn nodes_of(&self, workload: &Workload, selector: &str) -> Result<Vec<Worker>> {
+        let text = workload.kubectl(&["get", "nodes", "--selector", selector, "-o", "json"]).await?;
         let nodes: Value = serde_json::from_str(&text).context("read the Nodes")?;
         let vms = self.set.administrator.call("GET", "/cluster/resources?type=vm", &[]).await?;
         let mut workers = Vec::new();
