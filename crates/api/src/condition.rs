@@ -85,6 +85,8 @@ words! {
         CloningFailed,
         /// Proxmox VE could not be read.
         ProxmoxUnreachable,
+        /// The VM's node of Proxmox VE is lost: nobody knows whether the VM still runs.
+        ProxmoxNodeLost,
         /// Disks are being resized.
         WaitingForDiskReconciliation,
         /// The bootstrap data is being handed over.

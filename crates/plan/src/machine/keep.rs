@@ -247,6 +247,11 @@ fn recorded(want: &Desired, seen: &Observed, inventory: &Inventory, vmid: Vmid) 
             Seen::Absent => Plan::rest(Note::Lost(vmid), Facts::default(), Again::OnChange),
         };
     };
+    // its VMs are shown as they were last known, or as unknown
+    if inventory.node(&row.node).is_some_and(|node| !node.online) {
+        let note = Note::NodeLost { vmid, node: row.node.clone() };
+        return Plan::rest(note, Facts::default(), Again::After(Duration::from_secs(5)));
+    }
     let config = match config(seen, vmid) {
         Seen::Known(config) => config,
         Seen::Unasked => {

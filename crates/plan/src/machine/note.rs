@@ -103,6 +103,13 @@ pub enum Note {
     TaskRuns(Upid),
     /// Proxmox VE could not be read.
     Unread(String),
+    /// The VM's node is offline: nobody knows whether it still runs.
+    NodeLost {
+        /// The VM.
+        vmid: Vmid,
+        /// Its node.
+        node: NodeName,
+    },
     /// The VM carries another mark.
     NotOurs {
         /// The VM.
@@ -155,6 +162,7 @@ impl Note {
             Self::AgentAwaited(_) | Self::AddressAwaited(_) => R::WaitingForClusterAPIMachineAddresses,
             Self::CloudInitAwaited(_) | Self::CloudInitFailed { .. } => R::WaitingForCloudInit,
             Self::Unread(_) => R::ProxmoxUnreachable,
+            Self::NodeLost { .. } => R::ProxmoxNodeLost,
             Self::NotOurs { .. } => R::NotOurs,
             Self::Lost(_) => R::VirtualMachineNotFound,
             Self::Locked { .. } => R::VirtualMachineLocked,
@@ -188,6 +196,7 @@ impl Note {
             | Self::Unread(_)
             | Self::BootstrapUnread(_)
             | Self::CloudInitFailed { .. }
+            | Self::NodeLost { .. }
             | Self::NotOurs { .. }
             | Self::Lost(_)
             | Self::Failed { .. } => Severity::Warning,
@@ -263,6 +272,11 @@ impl fmt::Display for Note {
             Self::Destroying(vmid) => write!(f, "destroying VM {vmid}"),
             Self::TaskRuns(upid) => write!(f, "waiting for task {upid}"),
             Self::Unread(why) => write!(f, "cannot read Proxmox VE: {why}"),
+            Self::NodeLost { vmid, node } => write!(
+                f,
+                "Proxmox VE's node `{node}` is lost; nobody knows whether VM {vmid} still runs, so nothing is done until \
+                 the node is back or its HA manager has moved the VM"
+            ),
             Self::NotOurs { vmid, says } => write!(
                 f,
                 "VM {vmid} is recorded for this machine but is not ours ({says}); nothing is done to it: \

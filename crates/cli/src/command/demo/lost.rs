@@ -72,9 +72,6 @@ impl Story<'_> {
     ) -> Result<()> {
         self.stages.begin("node-lost");
         let before = self.alone(workload, 1).await?;
-        // else oxmox starts the VM as soon as it can, and there is nothing to move
-        self.paused(true).await?;
-        self.stages.note("the Cluster is paused, so that a VM that has stopped stays so");
         self.set.sim.meddle(&format!("/sim/nodes/{}/down", before.at), &Value::Null).await?;
         self.stages.note(&format!("{} has lost its power, and with it {}", before.at, before.name));
         let unreachable = eventually(UNREACHABLE, || async {
@@ -82,14 +79,20 @@ impl Story<'_> {
             if now.taints.iter().any(|taint| taint == OUT_OF_SERVICE) {
                 return Err(NotYet::Never("out of service, though nobody knows whether its VM has stopped".into()));
             }
-            if now.ready == "Unknown" && now.lost == before.at {
+            let machines = self.machines().await.map_err(|why| NotYet::because(why.to_string()))?;
+            let machine = machines.into_iter().find(|machine| machine.vmid == Some(before.vmid));
+            let says = machine.map(|machine| machine.why).unwrap_or_default();
+            if now.ready == "Unknown" && now.lost == before.at && says == "ProxmoxNodeLost" {
                 Ok(())
             } else {
-                Err(NotYet::because(format!("{now:?}")))
+                Err(NotYet::because(format!("{now:?}, and its ProxmoxMachine says `{says}`")))
             }
         });
         unreachable.await.context("wait until the Node is known to be on a lost node")?;
-        self.stages.note("its Node is unreachable, its VM unknown: nothing of it moves");
+        self.stages.note("its Node is unreachable, its ProxmoxMachine says ProxmoxNodeLost: nothing of it moves");
+        // else oxmox starts the VM as soon as it can, and there is nothing to move
+        self.paused(true).await?;
+        self.stages.note("the Cluster is paused, so that the VM stays stopped when its node is back");
         self.set.sim.meddle(&format!("/sim/nodes/{}/up", before.at), &Value::Null).await?;
         let stopped = eventually(Duration::from_mins(1), || async {
             let now = self.worker(workload, &before.name).await.map_err(|why| NotYet::because(why.to_string()))?;

@@ -31,7 +31,7 @@ pub(super) struct Story<'a> {
 pub(super) struct Machine {
     name: String,
     phase: String,
-    why: String,
+    pub(super) why: String,
     pub(super) vmid: Option<u64>,
     worker: bool,
     deleting: bool,
@@ -259,7 +259,7 @@ impl<'a> Story<'a> {
         machines.find(|machine| machine.worker && machine.phase == "Running").context("no worker runs")
     }
 
-    async fn machines(&self) -> Result<Vec<Machine>> {
+    pub(super) async fn machines(&self) -> Result<Vec<Machine>> {
         machines(&self.set.plane).await
     }
 }

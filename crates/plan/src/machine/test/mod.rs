@@ -63,6 +63,23 @@ fn a_vm_that_is_proven_gone_is_lost_and_not_made_again() {
     assert_eq!(Note::NoVmid.truth(false), Some(Truth::Unknown), "a replacement would wait for the same");
 }
 
+/// Rejects a plan that trusts what it knew of a VM before its node was lost, or that starts it in the dark.
+#[test]
+fn a_vm_on_a_lost_node_is_unknown_and_left_alone() {
+    let (mut world, want) = (world(), keep());
+    let _plan = settle(&mut world, &want);
+    for power in [None, Some(true), Some(false)] {
+        let mut seen = world.observed();
+        let mut inventory = world.inventory();
+        inventory.nodes.iter_mut().for_each(|node| node.online = false);
+        (seen.inventory, seen.power) = (Seen::Known(std::sync::Arc::new(inventory)), power);
+        let plan = plan(&who(), &want, &seen);
+        assert_eq!((plan.step, plan.look), (None, None));
+        assert!(matches!(plan.why, Note::NodeLost { .. }), "{}", plan.why);
+        assert_eq!(plan.why.truth(true), Some(Truth::Unknown), "not to be replaced: it may run");
+    }
+}
+
 #[test]
 fn a_stopped_vm_is_started_again_but_not_configured() {
     let (mut world, want) = (world(), keep());
