@@ -31,5 +31,11 @@ pub const DEMO_IMAGE: &str = "docker.io/library/busybox:1.35";
 /// A container image every node has, for a demo's network policies: kube-router with its firewall tools.
 pub const KUBE_ROUTER_IMAGE: &str = "docker.io/cloudnativelabs/kube-router:v2.1.0";
 
+/// Cilium's agent, in node images that [`image::cilium`] made.
+pub const CILIUM_IMAGE: &str = "quay.io/cilium/cilium:v1.18.4";
+
+/// Cilium's operator, in the same node images.
+pub const CILIUM_OPERATOR_IMAGE: &str = "quay.io/cilium/operator-generic:v1.18.4";
+
 /// The container image of `oxmox` itself ([`image::oxmox`]), as the chart names it by default.
 pub const OXMOX_IMAGE: &str = concat!("docker.io/library/oxmox:", env!("CARGO_PKG_VERSION"));

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use guest_node::guest::Guest;
 use guest_node::hook::Hook;
 use guest_node::image::{NodeImage, ToolPaths};
+use guest_node::init::PodNetwork;
 use guest_node::machine::{self, Site, leash, route};
 use guest_node::seed::Seed;
 use guest_node::{boot_one, front, image, init, run};
@@ -42,6 +43,9 @@ enum Face {
         /// Directory of more container images (tars that `ctr images import` takes), for every guest.
         #[arg(long)]
         more_images: Option<PathBuf>,
+        /// Who brings the pods' network: each node for itself, or the cluster.
+        #[arg(long, value_enum, default_value_t)]
+        pod_network: PodNetwork,
         #[command(flatten)]
         place: Place,
     },
@@ -119,9 +123,10 @@ fn main() -> Result<ExitCode> {
             return Err(err).context("enter the guest");
         }
         Face::Image { tools, cache } => make_image(&tools, &cache)?,
-        Face::Run { sim, more_images, place } => {
+        Face::Run { sim, more_images, pod_network, place } => {
             let (mut site, hook) = (place.site()?, Hook::new(&sim)?);
             site.more_images = more_images.map(|dir| dir.canonicalize().context("--more-images")).transpose()?;
+            site.pod_network = pod_network;
             route::begin();
             runtime()?.block_on(async { run::run(site, hook, told_to_stop()?).await })?;
         }

@@ -14,7 +14,7 @@ const PACKAGED: [&str; 3] = ["promtool", "prometheus", "alertmanager"];
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these (`etcd`, `kube-apiserver`, `go-proxmox`, …); all of Kubernetes if none is
-    /// named. `promtool`, `prometheus` and `alertmanager` are unpacked from Debian's packages.
+    /// named. `cilium` stands for all five of Cilium's. `promtool`, `prometheus` and `alertmanager` are unpacked from Debian's packages.
     names: Vec<String>,
     /// Also make this a directory of links to them, CNI plugins in `cni/`.
     #[arg(long, value_name = "DIR")]
@@ -53,17 +53,19 @@ fn named(names: &[String]) -> Result<Vec<Tool>> {
     if names.is_empty() {
         return Ok(Tool::ALL.to_vec());
     }
-    let steps = || Tool::CSI.into_iter().chain(Tool::MONITORING).chain([Tool::CsiSanity]);
+    let steps = || Tool::CSI.into_iter().chain(Tool::MONITORING).chain([Tool::CsiSanity]).chain(Tool::CILIUM);
     let all = || Tool::ALL.into_iter().chain(Tool::PVE_CLIENTS).chain(steps());
-    names
-        .iter()
+    let (cilium, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| *name == "cilium");
+    let cilium = if cilium.is_empty() { Vec::new() } else { Tool::CILIUM.to_vec() };
+    let one_by_one = names
+        .into_iter()
         .map(|name| {
             all().find(|tool| tool.file_name() == name).with_context(|| {
                 let known: Vec<&str> = all().map(Tool::file_name).collect();
                 format!("build `{name}`: no such tool\nhint: one of {}", known.join(", "))
             })
-        })
-        .collect()
+        });
+    one_by_one.chain(cilium.into_iter().map(Ok)).collect()
 }
 
 #[cfg(test)]
@@ -74,6 +76,11 @@ mod test {
     fn a_tool_that_does_not_exist_is_answered_with_those_that_do() {
         let error = named(&["kubctl".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("`kubctl`") && error.contains("kubectl"), "{error}");
+    }
+
+    #[test]
+    fn cilium_is_one_word_for_all_of_its_own() {
+        assert_eq!(named(&["cilium".to_owned()]).unwrap(), Tool::CILIUM);
     }
 
     #[test]

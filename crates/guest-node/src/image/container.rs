@@ -13,10 +13,17 @@ use anyhow::{Context, Result, bail};
 
 use super::ToolPaths;
 use super::oci::{Entry, Recipe};
-use crate::{DEMO_IMAGE, KUBE_ROUTER_IMAGE, tool};
+use super::cilium::CiliumPaths;
+use crate::{CILIUM_IMAGE, CILIUM_OPERATOR_IMAGE, DEMO_IMAGE, KUBE_ROUTER_IMAGE, tool};
 
 /// A network namespace cannot set the machine's limit of connections, and kube-proxy ends when it cannot.
 const KUBE_PROXY_FRONT: &str = include_str!("kube-proxy.sh");
+
+/// Settings of the whole machine are kept from Cilium's agent.
+const CILIUM_AGENT_FRONT: &str = include_str!("cilium-agent.sh");
+
+/// Where Debian has the compiler of Cilium's agent.
+pub(super) const CLANG: &str = "usr/lib/llvm-19/bin/clang";
 
 /// What the node plugin of the storage driver calls.
 const FILE_SYSTEM_PROGRAMS: [&str; 8] = [
@@ -98,6 +105,47 @@ fn kube_router(name: &str, from: &Path, root: &Path) -> Result<Recipe> {
     entries.extend(firewall(root, &["usr/sbin/ipset", "usr/bin/ip"])?);
     let entrypoint = vec!["/usr/local/bin/kube-router".to_owned()];
     Ok(Recipe { name: name.to_owned(), entries, entrypoint, command: vec![] })
+}
+
+/// Cilium's agent with what it compiles, its compiler and its CNI plugin; and its operator. `compiler` is where Debian's
+/// package is unpacked.
+pub(super) fn cilium(tools: &CiliumPaths, root: &Path, compiler: &Path) -> Result<Vec<Recipe>> {
+    let CiliumPaths { agent, operator, cni, dbg, bpf } = tools;
+    let mut entries = base();
+    entries.extend(firewall(root, &["usr/sbin/ipset", "usr/bin/ip"])?);
+    let applets = ["cat", "cp", "echo", "mount", "mv", "tr"];
+    entries.extend(applets.map(|name| Entry::Link(format!("usr/bin/{name}"), "busybox".to_owned())));
+    entries.push(Entry::Dir("run".to_owned(), 0o755));
+    entries.push(Entry::Text("usr/bin/cilium-agent".to_owned(), CILIUM_AGENT_FRONT.to_owned(), 0o755));
+    for (at, from) in [
+        ("usr/bin/cilium-agent.real", agent),
+        ("usr/bin/cilium-dbg", dbg),
+        ("opt/cni/bin/cilium-cni", cni),
+    ] {
+        entries.push(Entry::File(at.to_owned(), from.clone()));
+    }
+    tree(bpf, "var/lib/cilium/bpf", &mut entries)?;
+    let clang = find(compiler, CLANG)?.canonicalize().with_context(|| format!("`/{CLANG}`"))?;
+    entries.push(Entry::File("usr/bin/clang".to_owned(), clang.clone()));
+    entries.extend(libraries(compiler, &[clang])?);
+    let mut names = BTreeSet::new();
+    entries.retain(|entry| names.insert(entry.name().to_owned()));
+    let entrypoint = vec!["/usr/bin/cilium-agent".to_owned()];
+    let agent = Recipe { name: CILIUM_IMAGE.to_owned(), entries, entrypoint, command: vec![] };
+    Ok(vec![agent, program(CILIUM_OPERATOR_IMAGE, "usr/bin/cilium-operator-generic", operator)])
+}
+
+/// All files below a directory, in an order that is always the same.
+fn tree(from: &Path, at: &str, entries: &mut Vec<Entry>) -> Result<()> {
+    let there = fs::read_dir(from).with_context(|| format!("read `{}`", from.display()))?;
+    let mut paths = there.map(|entry| Ok(entry?.path())).collect::<Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().context("file name")?.to_string_lossy().into_owned();
+        let at = format!("{at}/{name}");
+        if path.is_dir() { tree(&path, &at, entries)? } else { entries.push(Entry::File(at, path)) }
+    }
+    Ok(())
 }
 
 /// The userland of a packet filter, with these programs beside it.

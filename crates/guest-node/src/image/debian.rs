@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::tool;
 
 /// What a node needs beyond a minimal Debian.
-const PACKAGES: [&str; 18] = [
+pub(super) const NODE: [&str; 18] = [
     "containerd",
     "runc",
     "keepalived",
@@ -33,17 +33,17 @@ const PACKAGES: [&str; 18] = [
     "libc6",
 ];
 
-/// Downloads the packages and their missing dependencies into `cache`; gives their files.
-pub(super) fn download(cache: &Path) -> Result<Vec<PathBuf>> {
+/// Downloads these packages and their missing dependencies into `cache`; gives their files.
+pub(super) fn download(cache: &Path, packages: &[&str]) -> Result<Vec<PathBuf>> {
     let archives = cache.join("archives");
     for dir in ["lists/partial", "cache/archives/partial", "archives"] {
         fs::create_dir_all(cache.join(dir)).context("package cache")?;
     }
-    let wanted = if let Ok(wanted) = wanted(cache, &PACKAGES) {
+    let wanted = if let Ok(wanted) = wanted(cache, packages) {
         wanted
     } else {
         tool::run(apt(cache)?.arg("update"))?;
-        wanted(cache, &PACKAGES)?
+        wanted(cache, packages)?
     };
     let missing = |wanted: &[Wanted]| wanted.iter().any(|one| !archives.join(&one.file).is_file());
     if missing(&wanted) {
@@ -56,7 +56,7 @@ pub(super) fn download(cache: &Path) -> Result<Vec<PathBuf>> {
         // Lists grow old: a file may be gone from the mirror. One fresh look before giving up.
         if fetch(&wanted).is_err() {
             tool::run(apt(cache)?.arg("update"))?;
-            let again = self::wanted(cache, &PACKAGES)?;
+            let again = self::wanted(cache, packages)?;
             fetch(&again)?;
             return Ok(again.iter().map(|one| archives.join(&one.file)).collect());
         }

@@ -4,6 +4,7 @@
 //! a new key for every change of the tools or of the recipe. Assumes Debian's apt and dpkg, and that the machine's own
 //! `/usr` lies below the image's when a guest boots.
 
+pub mod cilium;
 mod container;
 mod debian;
 mod oci;
@@ -133,7 +134,7 @@ pub fn ensure(cache: &Path, tools: &ToolPaths, mut progress: impl FnMut(&str)) -
     fs::create_dir_all(building.join("images")).context("node image directory")?;
 
     progress("node image: Debian's containerd, runc, keepalived, cloud-init");
-    let packages = debian::download(&cache.join("debian"))?;
+    let packages = debian::download(&cache.join("debian"), &debian::NODE)?;
     debian::unpack(&packages, &rootfs)?;
     progress("node image: kubelet, kubeadm, kubectl, CNI plugins");
     tree::lay(&rootfs, tools)?;
@@ -143,13 +144,18 @@ pub fn ensure(cache: &Path, tools: &ToolPaths, mut progress: impl FnMut(&str)) -
         progress(&format!("node image: container image {}", recipe.name));
         oci::write(&recipe, &building.join("images"))?;
     }
-    match fs::rename(&building, &dir) {
-        Ok(()) => {}
-        // Another run was quicker: its image has the same key, so it is as good as ours.
-        Err(_) if dir.is_dir() => fs::remove_dir_all(&building).context("remove the second node image")?,
-        Err(err) => return Err(err).context("put the node image in place"),
-    }
+    put(&building, &dir)?;
     NodeImage::open(&dir)
+}
+
+/// Puts a finished image in its place.
+fn put(building: &Path, dir: &Path) -> Result<()> {
+    match fs::rename(building, dir) {
+        Ok(()) => Ok(()),
+        // Another run was quicker: its image has the same key, so it is as good as ours.
+        Err(_) if dir.is_dir() => fs::remove_dir_all(building).context("remove the second node image"),
+        Err(err) => Err(err).context("put the node image in place"),
+    }
 }
 
 /// Changes with the recipe, and with size or time of any tool.
@@ -157,13 +163,19 @@ fn key(tools: &ToolPaths) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(RECIPE);
     for tool in tools.all() {
-        for file in files(tool)? {
-            let meta = fs::metadata(&file).with_context(|| format!("tool `{}`", file.display()))?;
-            let modified = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            hash.update(format!("{}:{}:{}\n", file.display(), meta.len(), modified.as_nanos()));
-        }
+        stamp(&mut hash, tool)?;
     }
     Ok(hex::encode(&hash.finalize()[..6]))
+}
+
+/// Size and time of a tool, or of each in a directory of them.
+fn stamp(hash: &mut Sha256, tool: &Path) -> Result<()> {
+    for file in files(tool)? {
+        let meta = fs::metadata(&file).with_context(|| format!("tool `{}`", file.display()))?;
+        let modified = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        hash.update(format!("{}:{}:{}\n", file.display(), meta.len(), modified.as_nanos()));
+    }
+    Ok(())
 }
 
 /// The tool itself, or what is in a directory of tools: the directory's own time changes whenever its links are laid anew.

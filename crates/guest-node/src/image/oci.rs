@@ -29,6 +29,15 @@ pub(super) enum Entry {
     Link(String, String),
 }
 
+impl Entry {
+    /// Where it lies.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Dir(name, _) | Self::File(name, _) | Self::Text(name, _, _) | Self::Link(name, _) => name,
+        }
+    }
+}
+
 /// Writes `DIR/<name with dashes>.tar`.
 pub(super) fn write(recipe: &Recipe, dir: &Path) -> Result<PathBuf> {
     let file_name = recipe.name.replace(['/', ':'], "-");

@@ -48,9 +48,23 @@ pub struct Boot {
     /// A directory with more container images, which change more often than the node image.
     #[serde(default)]
     pub more_images: Option<PathBuf>,
+    /// Who brings the pods' network.
+    #[serde(default)]
+    pub pod_network: PodNetwork,
     /// What it boots for.
     #[serde(default)]
     pub purpose: Purpose,
+}
+
+/// Who brings the pods' network.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PodNetwork {
+    /// Each node for itself: a bridge with addresses of its own prefix.
+    #[default]
+    Node,
+    /// The cluster, as in real life: a node has none until somebody installs one.
+    Cluster,
 }
 
 /// What a guest boots for.

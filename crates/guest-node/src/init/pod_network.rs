@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::inside;
+use super::{PodNetwork, inside};
 use super::line::{Said, say};
 use crate::tool;
 
@@ -20,12 +20,12 @@ const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const CONFIGURATION: &str = "/etc/cni/net.d/90-guest-node.conflist";
 const BEAT: Duration = Duration::from_millis(500);
 
-/// Begins waiting for the prefix.
-pub(super) fn begin(note: impl Fn(&str) + Send + 'static) {
+/// Begins waiting for the prefix. The outside is told of it whoever brings the network: no node masquerades its pods.
+pub(super) fn begin(network: PodNetwork, note: impl Fn(&str) + Send + 'static) {
     thread::spawn(move || {
         let mut routed = false;
         loop {
-            let configured = Path::new(CONFIGURATION).exists();
+            let configured = network == PodNetwork::Cluster || Path::new(CONFIGURATION).exists();
             if !(configured && routed)
                 && Path::new(KUBECONFIG).exists()
                 && let Ok(found) = look(configured)

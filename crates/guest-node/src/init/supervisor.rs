@@ -82,7 +82,7 @@ pub(super) fn run(boot: &Boot) -> Result<()> {
     match boot.purpose {
         Purpose::Guest => {
             cloud::begin(boot, note);
-            pod_network::begin(note);
+            pod_network::begin(boot.pod_network, note);
         }
         Purpose::Import => {
             let image = boot.image.clone();

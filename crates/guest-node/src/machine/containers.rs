@@ -56,6 +56,7 @@ async fn prepare(site: &Site, ready: &Path) -> Result<()> {
         seed: None,
         program: site.program.clone(),
         more_images: None,
+        pod_network: site.pod_network,
         purpose: Purpose::Import,
     };
     let (leash, line) = super::start(&boot, &home).await?;

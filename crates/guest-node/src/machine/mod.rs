@@ -31,7 +31,7 @@ use self::disk::face::Face;
 use crate::guest::Guest;
 use crate::image::NodeImage;
 use crate::init::line::{Order, Said};
-use crate::init::{Boot, Purpose};
+use crate::init::{Boot, PodNetwork, Purpose};
 use crate::seed::Seed;
 
 /// Where guests come from and go to on this machine.
@@ -47,13 +47,15 @@ pub struct Site {
     pub program: PathBuf,
     /// A directory of container images beside those of the node image, as tars: each guest imports them at its boot.
     pub more_images: Option<PathBuf>,
+    /// Who brings the pods' network.
+    pub pod_network: PodNetwork,
     containers: OnceCell<Option<PathBuf>>,
 }
 
 impl Site {
     /// A site with this node image, state directory, bridge prefix and program.
     pub fn new(image: NodeImage, state: PathBuf, bridge_prefix: String, program: PathBuf) -> Self {
-        Self { image, state, bridge_prefix, program, more_images: None, containers: OnceCell::new() }
+        Self { image, state, bridge_prefix, program, more_images: None, pod_network: PodNetwork::Node, containers: OnceCell::new() }
     }
 
     /// What this VM keeps.
@@ -124,6 +126,7 @@ async fn begin(site: &Site, guest: &Guest, seed: Option<Seed>, disks: Vec<Face>)
         seed,
         program: site.program.clone(),
         more_images: site.more_images.clone(),
+        pod_network: site.pod_network,
         purpose: Purpose::Guest,
     };
     start(&boot, &home).await

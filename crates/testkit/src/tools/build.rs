@@ -25,6 +25,9 @@ const CAPI_DIRECTORIES: [(&str, &str); 3] = [
     ("controlplane/kubeadm/config", "controlplane"),
 ];
 
+/// Where Cilium's module keeps its CRDs, by version.
+const CILIUM_CRDS: &str = "pkg/k8s/apis/cilium.io/client/crds";
+
 /// The module that holds the CRDs of volume snapshots.
 const SNAPSHOT_MODULE: &str = "github.com/kubernetes-csi/external-snapshotter/client/v8";
 
@@ -104,6 +107,13 @@ fn build_one(go: &Go, root: &Path, tool: Tool, path: &Path, report: &Report<'_>)
             let source = module_directory(go, &module, SNAPSHOT_MODULE, &log, report)?;
             copy_all(&source.join("config/crd"), &result, |name| name.starts_with("snapshot."))?;
         }
+        None if tool == Tool::CiliumFiles => {
+            let source = module_directory(go, &module, Family::Cilium.module_path(), &log, report)?;
+            copy_tree(&source.join("bpf"), &result.join("bpf"))?;
+            for version in ["v2", "v2alpha1"] {
+                copy_all(&source.join(CILIUM_CRDS).join(version), &result.join("crds"), |_| true)?;
+            }
+        }
         None => lay_manifests(go, &module, &result, &log, report)?,
     }
     let parent = path.parent().unwrap_or(root);
@@ -158,6 +168,21 @@ fn copy_all(from: &Path, to: &Path, which: impl Fn(&str) -> bool) -> Result<()> 
         let entry = entry.with_context(|| format!("read `{}`", from.display()))?;
         if which(&entry.file_name().to_string_lossy()) {
             copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// With all that is below, except what is there to test it.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("make `{}`", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("read `{}`", from.display()))? {
+        let entry = entry.with_context(|| format!("read `{}`", from.display()))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if !path.is_dir() {
+            copy(&path, &target)?;
+        } else if !["tests", "complexity-tests"].iter().any(|name| entry.file_name() == *name) {
+            copy_tree(&path, &target)?;
         }
     }
     Ok(())

@@ -24,6 +24,9 @@ pub(super) enum Family {
     KubeRouter,
     VictoriaMetrics,
     VictoriaLogs,
+    /// A second policy engine. Built without the two forks that Cilium's own go.mod puts in the place of dependencies
+    /// (of apimachinery and gobgp): no proxy serves them, so it is not exactly upstream's binary.
+    Cilium,
 }
 
 /// What a family is made of.
@@ -39,6 +42,8 @@ struct Facts {
     told: &'static [&'static str],
     /// The variable that is told the version, in everybody else's way.
     variable: Option<&'static str>,
+    /// The same without the `v`.
+    plain: Option<&'static str>,
     /// Sources beside go.mod: where in the module, and what.
     sources: &'static [(&'static str, &'static str)],
 }
@@ -56,6 +61,7 @@ macro_rules! facts {
                 tags: "",
                 told: &[],
                 variable: None,
+                plain: None,
                 sources: &[],
             }
         }
@@ -97,6 +103,12 @@ impl Family {
                 "github.com/VictoriaMetrics/VictoriaLogs",
                 variable: Some("github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version"),
             ),
+            Self::Cilium => facts!(
+                "cilium",
+                "github.com/cilium/cilium",
+                tags: "osusergo,ipam_provider_operator",
+                plain: Some("github.com/cilium/cilium/pkg/version.ciliumVersion"),
+            ),
         }
     }
 
@@ -134,7 +146,7 @@ impl Family {
 
     /// `-ldflags`: stripped, and with the version that a build from a checkout would have.
     pub(super) fn ldflags(self) -> String {
-        let Facts { told, variable, .. } = self.facts();
+        let Facts { told, variable, plain, .. } = self.facts();
         let version = self.version();
         let mut numbers = version.trim_start_matches('v').split('.');
         let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
@@ -156,7 +168,8 @@ impl Family {
                 flags.push_str(value);
             }
         }
-        if let Some(variable) = variable {
+        let plain = plain.map(|variable| (variable, version.trim_start_matches('v')));
+        for (variable, version) in variable.map(|variable| (variable, version)).into_iter().chain(plain) {
             // Writing to a String cannot fail.
             let _ = write!(flags, " -X {variable}={version}");
         }
@@ -190,7 +203,7 @@ fn required_version(go_mod: &'static str, module: &str) -> Option<&'static str> 
 mod test {
     use super::*;
 
-    const ALL: [Family; 11] = [
+    const ALL: [Family; 12] = [
         Family::Etcd,
         Family::K8s,
         Family::Capi,
@@ -202,13 +215,14 @@ mod test {
         Family::KubeRouter,
         Family::VictoriaMetrics,
         Family::VictoriaLogs,
+        Family::Cilium,
     ];
 
     #[test]
     fn every_go_mod_names_the_version_of_its_family() {
         let versions: Vec<&str> = ALL.iter().map(|family| family.version()).collect();
         let kubernetes = ["v3.6.16", "v1.36.3", "v1.14.2", "v1.10.0", "v1.14.0"];
-        let others = ["v0.8.2", "v6.3.0", "v5.6.0", "v2.1.0", "v1.151.0", "v1.52.1"];
+        let others = ["v0.8.2", "v6.3.0", "v5.6.0", "v2.1.0", "v1.151.0", "v1.52.1", "v1.18.4"];
         assert_eq!(versions, [&kubernetes[..], &others[..]].concat());
     }
 
@@ -217,6 +231,12 @@ mod test {
         let flags = Family::K8s.ldflags();
         assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1.36.3"), "{flags}");
         assert!(flags.contains("-X k8s.io/client-go/pkg/version.gitMinor=36"), "{flags}");
+    }
+
+    #[test]
+    fn cilium_is_told_its_version_as_its_own_makefile_does() {
+        let flags = Family::Cilium.ldflags();
+        assert!(flags.ends_with("-X github.com/cilium/cilium/pkg/version.ciliumVersion=1.18.4"), "{flags}");
     }
 
     #[test]

@@ -56,7 +56,12 @@ fn question(tool: Tool) -> Option<(&'static [&'static str], Fit)> {
         | Tool::KubeRouter
         | Tool::VictoriaMetrics
         | Tool::Vmalert
-        | Tool::VictoriaLogs => None,
+        | Tool::VictoriaLogs
+        | Tool::CiliumFiles
+        | Tool::CiliumAgent
+        | Tool::CiliumOperator
+        | Tool::CiliumCni
+        | Tool::CiliumDbg => None,
     }
 }
 

@@ -45,6 +45,12 @@ pub enum Tool {
     VictoriaMetrics,
     Vmalert,
     VictoriaLogs,
+    /// What Cilium's agent compiles (`bpf/`) and its CRDs (`crds/`): a directory.
+    CiliumFiles,
+    CiliumAgent,
+    CiliumOperator,
+    CiliumCni,
+    CiliumDbg,
 }
 
 impl Tool {
@@ -105,6 +111,10 @@ impl Tool {
     /// Stores of metrics and logs.
     pub const MONITORING: [Self; 3] = [Self::VictoriaMetrics, Self::Vmalert, Self::VictoriaLogs];
 
+    /// Cilium, for those who ask for it: the first build takes minutes.
+    pub const CILIUM: [Self; 5] =
+        [Self::CiliumFiles, Self::CiliumAgent, Self::CiliumOperator, Self::CiliumCni, Self::CiliumDbg];
+
     /// The name of its file.
     pub const fn file_name(self) -> &'static str {
         match self {
@@ -138,6 +148,11 @@ impl Tool {
             Self::VictoriaMetrics => "victoria-metrics",
             Self::Vmalert => "vmalert",
             Self::VictoriaLogs => "victoria-logs",
+            Self::CiliumFiles => "cilium-files",
+            Self::CiliumAgent => "cilium-agent",
+            Self::CiliumOperator => "cilium-operator",
+            Self::CiliumCni => "cilium-cni",
+            Self::CiliumDbg => "cilium-dbg",
         }
     }
 
@@ -172,6 +187,9 @@ impl Tool {
             Self::KubeRouter => Family::KubeRouter,
             Self::VictoriaMetrics | Self::Vmalert => Family::VictoriaMetrics,
             Self::VictoriaLogs => Family::VictoriaLogs,
+            Self::CiliumFiles | Self::CiliumAgent | Self::CiliumOperator | Self::CiliumCni | Self::CiliumDbg => {
+                Family::Cilium
+            }
         }
     }
 
@@ -183,7 +201,7 @@ impl Tool {
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
             Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
-            Self::CapiManifests | Self::SnapshotCrds => return None,
+            Self::CapiManifests | Self::SnapshotCrds | Self::CiliumFiles => return None,
             Self::CapiCore => "sigs.k8s.io/cluster-api/core",
             Self::CapiControlPlane => "sigs.k8s.io/cluster-api/controlplane/kubeadm",
             Self::CapiBootstrap => "sigs.k8s.io/cluster-api/bootstrap/kubeadm",
@@ -207,6 +225,10 @@ impl Tool {
             Self::VictoriaMetrics => "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics",
             Self::Vmalert => "github.com/VictoriaMetrics/VictoriaMetrics/app/vmalert",
             Self::VictoriaLogs => "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs",
+            Self::CiliumAgent => "github.com/cilium/cilium/daemon",
+            Self::CiliumOperator => "github.com/cilium/cilium/operator",
+            Self::CiliumCni => "github.com/cilium/cilium/plugins/cilium-cni",
+            Self::CiliumDbg => "github.com/cilium/cilium/cilium-dbg",
         })
     }
 }

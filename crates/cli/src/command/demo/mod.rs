@@ -8,6 +8,7 @@
 //!   story                  simulator, guests, management cluster, quickstart, scaling, repair, verify, clean end
 //! ```
 
+mod cilium;
 mod cloud;
 mod driver;
 mod logs;
@@ -40,6 +41,7 @@ use testkit::leash::{self, Scope};
     oxmox demo               the whole story, to its clean end\n  \
     oxmox demo --keep        stop before the end and leave everything running\n  \
     oxmox demo --step 3      up to step 3 (VM management), and leave everything running\n  \
+    oxmox demo --cni cilium  with Cilium instead of the nodes' bridge and kube-router; its first build takes minutes\n  \
     oxmox demo shell         a shell in there, with kubectl and KUBECONFIG set\n  \
     oxmox demo clean         end what is left running, remove what it left")]
 pub(crate) struct Args {
@@ -58,9 +60,32 @@ struct Run {
     /// 3 VM management, 4 workers, 5 volumes, 6 network policies, 7 monitoring, 8 end to end.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
     step: Option<u8>,
+    /// Who brings the pods' network and enforces policies: kube-router beside a bridge of each node, or Cilium.
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    cni: Cni,
     /// Where logs, reports and the nodes' files go.
     #[arg(long, default_value = "target/demo", value_name = "DIRECTORY")]
     dir: PathBuf,
+}
+
+/// Who brings the pods' network and enforces policies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Cni {
+    /// kube-router enforces, beside a bridge that each node has.
+    #[default]
+    KubeRouter,
+    /// Cilium does both.
+    Cilium,
+}
+
+impl Cni {
+    /// As `--cni` takes it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::KubeRouter => "kube-router",
+            Self::Cilium => "cilium",
+        }
+    }
 }
 
 impl Run {
@@ -118,10 +143,10 @@ pub(crate) struct InitArgs {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     match args.command {
         None => {
-            let image = prepare::prepare()?;
+            let image = prepare::prepare(args.run.cni)?;
             leash::block_on(outside::run(&args.run, &image)).map(leash::exit_code)
         }
-        Some(Command::Prepare) => prepare::prepare().map(|_| ExitCode::SUCCESS),
+        Some(Command::Prepare) => prepare::prepare(args.run.cni).map(|_| ExitCode::SUCCESS),
         Some(Command::Inside { image }) => super::block_on(story::tell(args.run, image)),
         Some(Command::Resizer(args)) => super::block_on(resizer::run(args)),
         Some(Command::Hold { image }) => leash::block_on(outside::hold(&args.run, &image)).map(leash::exit_code),
@@ -150,7 +175,7 @@ mod test {
 
     #[test]
     fn a_demos_leash_is_named_after_its_directory_there_or_not_however_it_is_written() {
-        let name = |dir: PathBuf| Run { keep: false, step: None, dir }.leash().unwrap();
+        let name = |dir: PathBuf| Run { keep: false, step: None, cni: Cni::default(), dir }.leash().unwrap();
         let here = std::env::current_dir().unwrap();
         let plain = name(here.join("src"));
         assert_eq!(name("src".into()), plain);

@@ -29,6 +29,7 @@ fn words(run: &Run, command: &str, image: &Path) -> Result<Vec<OsString>> {
     if let Some(step) = run.step {
         words.extend(["--step".into(), step.to_string().into()]);
     }
+    words.extend(["--cni".into(), run.cni.as_str().into()]);
     words.extend(["--dir".into(), run.dir.clone().into(), command.into(), "--image".into(), image.into()]);
     Ok(words)
 }

@@ -29,7 +29,7 @@ pub(super) const PLOT: &[Scene] = &[
     scene("scale", 4, 150, "scaling the workers: 2 → 3 → 2"),
     scene("repair", 4, 150, "a worker's VM is destroyed behind everybody's back"),
     scene("volumes", 5, 360, "volumes: our driver between Kubernetes' own sidecars, kubelets and the guests' disks"),
-    scene("policy-engine", 6, 60, "a network policy engine on every Node: kube-router"),
+    scene("policy-engine", 6, 60, "a network policy engine on every Node"),
     scene("tenant-policies", 6, 60, "the policies of charts/tenant-policies in a tenant's namespace, by packets"),
     scene("monitoring", 7, 180, "metrics, dashboards, alerts and logs on real stores"),
     scene("verify", 8, 180, "oxmox verify all, on the living cluster"),

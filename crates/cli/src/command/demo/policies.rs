@@ -6,10 +6,12 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use testkit::{NotYet, eventually};
 
+use super::Cni;
 use super::stages::Story;
 use super::workload::Workload;
 
 const KUBE_ROUTER: &str = include_str!("kube-router.yaml");
+const CILIUM_TENANT: &str = include_str!("../../../../../charts/tenant-policies/files/cilium-network-policies.yaml");
 const TENANT: &str = include_str!("../../../../../charts/tenant-policies/files/network-policies.yaml");
 /// The network of the quickstart's machines.
 const MACHINES: &str = "10.10.10.0/24";
@@ -20,12 +22,19 @@ impl Story<'_> {
     /// An engine that enforces network policies on every Node.
     pub(super) async fn policy_engine(&mut self, workload: &Workload) -> Result<()> {
         self.stages.begin("policy-engine");
+        match self.set.cni {
+            Cni::KubeRouter => self.kube_router(workload).await,
+            Cni::Cilium => self.cilium_is_well(workload).await,
+        }
+    }
+
+    async fn kube_router(&mut self, workload: &Workload) -> Result<()> {
         workload.apply("kube-router", KUBE_ROUTER).await?;
         workload
             .kubectl(&["--namespace=kube-system", "rollout", "status", "daemonset/kube-router", "--timeout=90s"])
             .await?;
         workload.own_pods(Duration::from_mins(1)).await?;
-        self.stages.note("its pods are Ready");
+        self.stages.note("kube-router 2.1.0: its pods are Ready");
         Ok(())
     }
 
@@ -59,7 +68,10 @@ impl Story<'_> {
         let api = "kubernetes.default.svc.cluster.local";
         try_it(workload, ("neighbour", "foe"), (&one, 8080), true).await.context("before any policy")?;
         try_it(workload, ("tenant", "one"), (&foe, 8080), true).await.context("before any policy")?;
-        let policies = TENANT.replace("192.0.2.0/24", MACHINES);
+        let (kind, policies) = match self.set.cni {
+            Cni::KubeRouter => ("NetworkPolicy", TENANT.replace("192.0.2.0/24", MACHINES)),
+            Cni::Cilium => ("CiliumNetworkPolicy", CILIUM_TENANT.to_owned()),
+        };
         workload.apply("tenant-policies", &with_namespace(&policies, "tenant")).await?;
         for (from, to, open) in [
             (("neighbour", "foe"), (one.as_str(), 8080), false),
@@ -69,8 +81,9 @@ impl Story<'_> {
         ] {
             try_it(workload, from, to, open).await?;
         }
-        self.stages
-            .note("charts/tenant-policies: closed both ways to a neighbour; open: own pods, DNS, the API server");
+        self.stages.note(&format!(
+            "charts/tenant-policies, {kind}: closed both ways to a neighbour; open: own pods, DNS, the API server"
+        ));
         workload.kubectl(&["delete", "namespace", "tenant", "neighbour", "--wait=false"]).await?;
         Ok(())
     }

@@ -12,6 +12,7 @@ use testkit::{
 };
 use tokio::net::{TcpStream, UnixListener};
 
+use super::Cni;
 use super::outside::SIM_SOCKET;
 use super::say::Stages;
 
@@ -27,6 +28,7 @@ pub(super) const TOKEN: &str = "capi@pve!oxmox";
 /// What runs. Dropped, all of it is killed; what lies in the namespaces goes with them.
 pub(super) struct Set {
     pub(super) dir: PathBuf,
+    pub(super) cni: Cni,
     pub(super) tools: PathBuf,
     pub(super) plane: ControlPlane,
     pub(super) sim: Simulator,
@@ -61,7 +63,7 @@ impl Simulator {
 
 impl Set {
     /// Starts everything, one after the other.
-    pub(super) async fn set_up(dir: &Path, image: &Path, stages: &mut Stages) -> Result<Self> {
+    pub(super) async fn set_up(dir: &Path, image: &Path, cni: Cni, stages: &mut Stages) -> Result<Self> {
         stages.begin("proxmox");
         network()?;
         let mut processes = Vec::new();
@@ -76,6 +78,7 @@ impl Set {
             .arg(image)
             .arg("--more-images")
             .arg(&images)
+            .args(["--pod-network", if cni == Cni::Cilium { "cluster" } else { "node" }])
             .arg("--state")
             .arg(dir.join("nodes"));
         keep(&mut processes, guests)?;
@@ -103,7 +106,7 @@ impl Set {
         let (user, _) = TOKEN.split_once('!').context("the token's user")?;
         let form = [("path", "/storage"), ("roles", "OxmoxVerify"), ("users", user), ("tokens", TOKEN)];
         administrator.call("PUT", "/access/acl", &form).await?;
-        Ok(Self { dir: dir.to_owned(), tools, plane, sim, administrator, processes, capi })
+        Ok(Self { dir: dir.to_owned(), cni, tools, plane, sim, administrator, processes, capi })
     }
 
     /// Starts a process, which has to run until the end from now on.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use testkit::{NotYet, TimedOut, eventually};
 
-use super::proxmox;
+use super::{Cni, proxmox};
 use super::say::Stages;
 use super::set::{Set, TOKEN, beside};
 use super::volumes::{self, Sums, Volumes};
@@ -53,6 +53,9 @@ impl<'a> Story<'a> {
         let workload = Workload::open(&self.set.dir, &self.set.tools, &self.set.plane, CLUSTER).await?;
         self.set.cloud_controller_manager(&workload).await?;
         self.stages.note("the cloud controller manager runs under the ServiceAccount and RBAC of its chart");
+        if self.set.cni == Cni::Cilium {
+            self.install_cilium(&workload).await?;
+        }
         self.until(Duration::from_mins(3), |machines| running(machines) == (1, 2)).await?;
         self.stages.note("all machines run");
         Ok(workload)

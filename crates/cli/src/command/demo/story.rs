@@ -16,7 +16,7 @@ use super::{Run, plot, proxmox};
 pub(super) async fn tell(run: Run, image: PathBuf) -> Result<ExitCode> {
     let plot = plot::scenes(run.step, run.stays()).collect();
     let mut stages = Stages::new(plot, run.dir.join("story.json"));
-    let mut set = Set::set_up(&run.dir, &image, &mut stages).await?;
+    let mut set = Set::set_up(&run.dir, &image, run.cni, &mut stages).await?;
     let told = tokio::select! {
         told = all(&run, &mut set, &mut stages) => told,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),

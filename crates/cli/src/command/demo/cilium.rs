@@ -1,0 +1,43 @@
+//! Cilium instead of the nodes' own pod network and kube-router: from the moment at which the cluster's API server
+//! answers, as on a cluster that kubeadm has made.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::stages::Story;
+use super::workload::Workload;
+
+const CILIUM: &str = include_str!("cilium.yaml");
+
+impl Story<'_> {
+    /// CRDs, agent and operator. No Node is Ready before its agent is.
+    pub(super) async fn install_cilium(&mut self, workload: &Workload) -> Result<()> {
+        let crds = self.set.tools.join("cilium-files/crds");
+        let crds = format!("--filename={}", crds.display());
+        workload.kubectl(&["apply", "--server-side", &crds]).await.context("apply Cilium's CRDs")?;
+        workload.kubectl(&["wait", "--for=condition=Established", &crds, "--timeout=30s"]).await?;
+        workload.apply("cilium", CILIUM).await?;
+        self.stages.note("Cilium 1.18.4 is applied: the cluster has no other pod network");
+        Ok(())
+    }
+
+    /// Every agent says that it is well.
+    pub(super) async fn cilium_is_well(&mut self, workload: &Workload) -> Result<()> {
+        for what in ["daemonset/cilium", "deployment/cilium-operator"] {
+            workload.kubectl(&["--namespace=kube-system", "rollout", "status", what, "--timeout=90s"]).await?;
+        }
+        workload.own_pods(Duration::from_mins(1)).await?;
+        let path = r#"jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\n"}{end}"#;
+        let select = ["--namespace=kube-system", "--selector=k8s-app=cilium", "-o", path];
+        let agents = workload.kubectl(&[&["get", "pods"][..], &select].concat()).await?;
+        for agent in agents.lines() {
+            let (pod, node) = agent.split_once(' ').with_context(|| format!("read the agent `{agent}`"))?;
+            let ask = ["--namespace=kube-system", "exec", pod, "--container=cilium-agent", "--", "cilium-dbg"];
+            let said = workload.kubectl(&[&ask[..], &["status", "--brief"]].concat()).await?;
+            ensure!(said.trim() == "OK", "Cilium's agent on {node} says: {}", said.trim());
+        }
+        self.stages.note(&format!("Cilium 1.18.4: {} agents say OK", agents.lines().count()));
+        Ok(())
+    }
+}
