@@ -323,10 +323,14 @@ fn workload() -> Workload {
         nodes: Read::Known(vec![node("cp-0", 0), node("w-0", 1)]),
         endpoint: Read::Known(EndpointSeen { address: "10.10.10.10:6443".into(), certificate: certificate(None) }),
         policies: Read::Known(PoliciesSeen {
-            engines: vec!["kube-system/kube-router".into()],
+            engines: vec!["kube-system/cilium".into()],
             server_node: "w-0".into(),
             client_node: "w-1".into(),
             stages: PolicyStage::ALL.map(|stage| (stage, Read::Known(connections(stage)))).into(),
+            cilium: Read::Known(Some(CiliumSeen {
+                outside: Some("10.10.10.1:8099".into()),
+                stages: CiliumStage::ALL.map(|stage| (stage, Read::Known(of_cilium(stage)))).into(),
+            })),
             left: Read::Known(vec![]),
         }),
         workers: Read::Known(workers()),
@@ -482,6 +486,18 @@ pub(crate) fn worker(name: &str, which: usize, on: &str) -> WorkerSeen {
 fn connections(stage: PolicyStage) -> Vec<Connection> {
     let one = |from, to| Connection { from, to, open: Some(stage.opens(from, to)) };
     Caller::ALL.into_iter().flat_map(|from| Target::ALL.map(|to| one(from, to))).collect()
+}
+
+fn of_cilium(stage: CiliumStage) -> Vec<Connection> {
+    let one = |from, to| Connection { from, to, open: Some(stage.opens(from, to)) };
+    Caller::CILIUM.into_iter().flat_map(|from| Target::CILIUM.map(|to| one(from, to))).collect()
+}
+
+/// What the probes saw of a connection in a stage of Cilium's policies.
+pub(crate) fn seen_of_cilium(evidence: &mut Evidence, at: CiliumStage, from: Caller, to: Target) -> &mut Option<bool> {
+    let cilium = of(&mut of(&mut evidence.workload.policies).cilium).as_mut().unwrap();
+    let connections = of(cilium.stages.get_mut(&at).unwrap());
+    &mut connections.iter_mut().find(|one| (one.from, one.to) == (from, to)).unwrap().open
 }
 
 /// What the probes saw of a connection in a stage.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::evidence::{Cause, Evidence, Read, StorySeen};
+use crate::evidence::{Cause, CiliumSeen, Evidence, Read, StorySeen};
 use crate::gather::{Probes, Sources, gather_with};
 use crate::judge::{CHECKS, judge, judge_with};
 use crate::report::Report;
@@ -69,6 +69,7 @@ pub async fn run(options: &Options, now: Timestamp, mut progress: impl FnMut(Pro
         None => options.selection.clone().proxmox_only(),
     };
     let selection = if options.sources.probe.is_some() { selection } else { selection.without_probes() };
+    let selection = cilium(&evidence, selection);
     let selection = if options.story.is_some() { selection } else { selection.without_story() };
     let selection = if options.sources.metrics.is_some() { selection } else { selection.without_metrics() };
     let selection = if options.sources.logs.is_some() { selection } else { selection.without_logs() };
@@ -87,9 +88,19 @@ pub fn again(mut evidence: Evidence, selection: Selection, story: Option<StorySe
     let asked = |cause: Option<Cause>| cause != Some(Cause::NotAsked);
     let selection = if asked(cause(&evidence.management.version)) { selection } else { selection.proxmox_only() };
     let selection = if asked(cause(&evidence.workload.policies)) { selection } else { selection.without_probes() };
+    let selection = cilium(&evidence, selection);
     let selection = if asked(cause(&evidence.story)) { selection } else { selection.without_story() };
     let report = judge(&evidence, &selection);
     Run { evidence, report }
+}
+
+/// Without the checks of Cilium's own policies where there is none, or nothing outside of it.
+fn cilium(evidence: &Evidence, selection: Selection) -> Selection {
+    match evidence.workload.policies.known().map(|seen| &seen.cilium) {
+        Some(Read::Known(None) | Read::Unread { cause: Cause::NotAsked, .. }) => selection.without_cilium(),
+        Some(Read::Known(Some(CiliumSeen { outside: None, .. }))) => selection.without_outside(),
+        Some(Read::Known(Some(_)) | Read::Unread { .. }) | None => selection,
+    }
 }
 
 fn cause<T>(read: &Read<T>) -> Option<Cause> {

@@ -54,7 +54,7 @@ impl Selection {
     /// Of these only the checks that need no pods of our own.
     #[must_use]
     pub fn without_probes(self) -> Self {
-        self.leave_out(Of::Probe)
+        self.leave_out(Of::Probe).without_cilium()
     }
 
     /// Of these only the checks that need no story.
@@ -75,9 +75,22 @@ impl Selection {
         self.leave_out(Of::Logs)
     }
 
+    /// Of these only the checks that are not about Cilium's own policies.
+    #[must_use]
+    pub fn without_cilium(self) -> Self {
+        self.leave_out(Of::Cilium).leave_out(Of::CiliumOutside)
+    }
+
+    /// Of these only the checks that need no address outside of the cluster.
+    #[must_use]
+    pub fn without_outside(self) -> Self {
+        self.leave_out(Of::CiliumOutside)
+    }
+
     /// Whether a check of the step that needs pods of our own is asked for.
     pub(crate) fn probes(&self, step: StepId) -> bool {
-        CHECKS.iter().any(|check| check.step == step && check.of == Of::Probe && self.leaves_out(check).is_none())
+        let probe = |of| matches!(of, Of::Probe | Of::Cilium | Of::CiliumOutside);
+        CHECKS.iter().any(|check| check.step == step && probe(check.of) && self.leaves_out(check).is_none())
     }
 
     /// Why the check is left out; `None`: it is asked for.
@@ -86,6 +99,16 @@ impl Selection {
         let left_out = self.without.contains(&check.of);
         if check.of == Of::Probe && left_out {
             return Some("it makes pods of its own in the cluster, and they were not asked for (`--probe`)".to_owned());
+        }
+        if matches!(check.of, Of::Cilium | Of::CiliumOutside) && left_out {
+            let why = if self.without.contains(&Of::Probe) {
+                "it makes pods of its own in the cluster, and they were not asked for (`--probe`)"
+            } else if self.without.contains(&Of::Cilium) {
+                "it is about Cilium's own policies, and no Cilium runs in the cluster"
+            } else {
+                "it calls an address outside of the cluster, and none was named (`--probe-outside`)"
+            };
+            return Some(why.to_owned());
         }
         if check.of == Of::Story && left_out {
             return Some("it kills and destroys: a scene of `oxmox demo`, whose record `--story` takes".to_owned());

@@ -57,14 +57,12 @@ fn named(names: &[String]) -> Result<Vec<Tool>> {
     let all = || Tool::ALL.into_iter().chain(Tool::PVE_CLIENTS).chain(steps());
     let (cilium, names): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| *name == "cilium");
     let cilium = if cilium.is_empty() { Vec::new() } else { Tool::CILIUM.to_vec() };
-    let one_by_one = names
-        .into_iter()
-        .map(|name| {
-            all().find(|tool| tool.file_name() == name).with_context(|| {
-                let known: Vec<&str> = all().map(Tool::file_name).collect();
-                format!("build `{name}`: no such tool\nhint: one of {}", known.join(", "))
-            })
-        });
+    let one_by_one = names.into_iter().map(|name| {
+        all().find(|tool| tool.file_name() == name).with_context(|| {
+            let known: Vec<&str> = all().map(Tool::file_name).collect();
+            format!("build `{name}`: no such tool\nhint: one of {}", known.join(", "))
+        })
+    });
     one_by_one.chain(cilium.into_iter().map(Ok)).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `oxmox verify`: the verification steps on a Proxmox VE and a cluster on it.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ const PROBE_IMAGE: &str = "docker.io/library/busybox:1.37";
     oxmox verify --proxmox-only                               no Kubernetes; $PROXMOX_URL and so on are set\n  \
     oxmox verify --only api,network-storage.iso-storage       some steps or checks\n  \
     oxmox verify policies --probe                             what network policies do, by packets\n  \
+    oxmox verify policies --probe --probe-outside 10.0.0.1:80 with Cilium: rules by CIDR as well\n  \
     oxmox verify csi --probe                                  volumes: one is written, read elsewhere, and deleted\n  \
     oxmox verify all --probe --cluster prod                   everything that may be tried on a living cluster\n  \
     oxmox verify --from reports/evidence.json                 judge again what was read, without any cluster\n  \
@@ -55,13 +57,17 @@ pub(crate) struct Args {
     /// Not these steps or checks.
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     skip: Vec<String>,
-    /// Let pods of its own prove volumes and what network policies do. They live in three namespaces of the workload cluster
+    /// Let pods of its own prove volumes and what network policies do. They live in namespaces of their own in the workload cluster
     /// that are made for it and removed again; the volume is made by the storage driver and deleted; nothing else is written.
     #[arg(long, conflicts_with = "proxmox_only")]
     probe: bool,
     /// The image of those pods: busybox, or anything with its `sh`, `nc`, `httpd`, `dd` and `sha256sum`.
     #[arg(long, value_name = "IMAGE", default_value = PROBE_IMAGE, requires = "probe")]
     probe_image: String,
+    /// An address outside of the cluster that speaks HTTP and that pods can reach. Where Cilium runs, its rules by CIDR are
+    /// tried with it; without it that one check is left out.
+    #[arg(long, value_name = "IP:PORT", requires = "probe")]
+    probe_outside: Option<SocketAddr>,
     /// Judge again what was read before: the evidence.json beside a report. Nothing is read.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["probe", "proxmox_only", "cluster"])]
     from: Option<PathBuf>,
@@ -159,7 +165,8 @@ async fn read(args: &Args, selection: Selection, story: Option<StorySeen>) -> an
     let probe = args.probe.then(|| args.probe_image.clone());
     let (namespace, cluster) = (args.namespace.clone(), args.cluster.clone());
     let (metrics, logs) = (args.prometheus_url.clone(), args.logs_url.clone());
-    let sources = Sources { urls, trust, pve, kube, namespace, cluster, probe, metrics, logs };
+    let sources =
+        Sources { urls, trust, pve, kube, namespace, cluster, probe, outside: args.probe_outside, metrics, logs };
     let talks = std::io::stderr().is_terminal();
     let options = Options { sources, selection, story };
     let run = verify::run(&options, jiff::Timestamp::now(), |progress| {

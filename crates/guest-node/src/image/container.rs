@@ -12,8 +12,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::ToolPaths;
-use super::oci::{Entry, Recipe};
 use super::cilium::CiliumPaths;
+use super::oci::{Entry, Recipe};
 use crate::{CILIUM_IMAGE, CILIUM_OPERATOR_IMAGE, DEMO_IMAGE, KUBE_ROUTER_IMAGE, tool};
 
 /// A network namespace cannot set the machine's limit of connections, and kube-proxy ends when it cannot.
@@ -117,11 +117,9 @@ pub(super) fn cilium(tools: &CiliumPaths, root: &Path, compiler: &Path) -> Resul
     entries.extend(applets.map(|name| Entry::Link(format!("usr/bin/{name}"), "busybox".to_owned())));
     entries.push(Entry::Dir("run".to_owned(), 0o755));
     entries.push(Entry::Text("usr/bin/cilium-agent".to_owned(), CILIUM_AGENT_FRONT.to_owned(), 0o755));
-    for (at, from) in [
-        ("usr/bin/cilium-agent.real", agent),
-        ("usr/bin/cilium-dbg", dbg),
-        ("opt/cni/bin/cilium-cni", cni),
-    ] {
+    for (at, from) in
+        [("usr/bin/cilium-agent.real", agent), ("usr/bin/cilium-dbg", dbg), ("opt/cni/bin/cilium-cni", cni)]
+    {
         entries.push(Entry::File(at.to_owned(), from.clone()));
     }
     tree(bpf, "var/lib/cilium/bpf", &mut entries)?;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{PodNetwork, inside};
 use super::line::{Said, say};
+use super::{PodNetwork, inside};
 use crate::tool;
 
 const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";

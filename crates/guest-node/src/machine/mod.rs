@@ -55,7 +55,15 @@ pub struct Site {
 impl Site {
     /// A site with this node image, state directory, bridge prefix and program.
     pub fn new(image: NodeImage, state: PathBuf, bridge_prefix: String, program: PathBuf) -> Self {
-        Self { image, state, bridge_prefix, program, more_images: None, pod_network: PodNetwork::Node, containers: OnceCell::new() }
+        Self {
+            image,
+            state,
+            bridge_prefix,
+            program,
+            more_images: None,
+            pod_network: PodNetwork::Node,
+            containers: OnceCell::new(),
+        }
     }
 
     /// What this VM keeps.

@@ -5,6 +5,7 @@
 //!   guests' configurations and Kubernetes objects, never a Secret's content).
 //! * What it assumes: field names are an interface (`evidence.json` lies beside reports): add, do not rename.
 
+mod cilium;
 mod kubernetes;
 mod monitoring;
 mod policies;
@@ -16,6 +17,7 @@ mod workers;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use cilium::{CiliumSeen, CiliumStage};
 pub use kubernetes::{ClusterSeen, EndpointSeen, MachineSeen, MachineTemplateSeen, Management, NodeSeen, Workload};
 pub use monitoring::{FiringAlert, MachineInfo, Monitoring, ScrapeTarget};
 pub use policies::{Caller, Connection, PoliciesSeen, PolicyStage, Target};
@@ -194,6 +196,8 @@ impl Evidence {
         if let Some(seen) = policies.known() {
             all.push(tally(&seen.left));
             all.extend(seen.stages.values().map(tally));
+            all.push(tally(&seen.cilium));
+            all.extend(seen.cilium.known().into_iter().flatten().flat_map(|seen| seen.stages.values().map(tally)));
         }
         all.extend(doors.iter().map(|door| tally(&door.certificate)));
         all.extend(node_storages.values().map(tally));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Read;
+use super::{CiliumSeen, Read};
 
 /// What probes saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,16 @@ pub struct PoliciesSeen {
     pub client_node: String,
     /// What each stage saw.
     pub stages: BTreeMap<PolicyStage, Read<Vec<Connection>>>,
+    /// What Cilium's own policies did; `None`: no Cilium runs there.
+    #[serde(default = "not_probed")]
+    pub cilium: Read<Option<CiliumSeen>>,
     /// Objects of ours that are still there.
     pub left: Read<Vec<String>>,
+}
+
+/// Of evidence that is older than the field.
+fn not_probed() -> Read<Option<CiliumSeen>> {
+    Read::not_asked("the evidence is older than the probes of Cilium's own policies")
 }
 
 /// Stages of the probes, in their order: what policies stand in each.
@@ -95,11 +103,15 @@ pub enum Caller {
     Foe,
     /// In another namespace, on the server's own node.
     Stranger,
+    /// In no pod network at all, but in that of a node: another one than the server's, where there is one.
+    Node,
 }
 
 impl Caller {
-    /// All of them.
+    /// Those that Kubernetes' own policies speak of.
     pub const ALL: [Self; 3] = [Self::Friend, Self::Foe, Self::Stranger];
+    /// Those that Cilium's policies speak of.
+    pub const CILIUM: [Self; 4] = [Self::Friend, Self::Foe, Self::Stranger, Self::Node];
 
     /// Its name: its pod's and its label's.
     pub const fn as_str(self) -> &'static str {
@@ -107,6 +119,7 @@ impl Caller {
             Self::Friend => "friend",
             Self::Foe => "foe",
             Self::Stranger => "stranger",
+            Self::Node => "node",
         }
     }
 }
@@ -121,11 +134,15 @@ pub enum Target {
     Side,
     /// The server's first port, through its Service, found by DNS.
     Service,
+    /// An address outside of the cluster.
+    Outside,
 }
 
 impl Target {
-    /// All of them.
+    /// Those that Kubernetes' own policies are tried with.
     pub const ALL: [Self; 3] = [Self::Web, Self::Side, Self::Service];
+    /// Those that Cilium's policies are tried with.
+    pub const CILIUM: [Self; 4] = [Self::Web, Self::Side, Self::Service, Self::Outside];
 
     /// Its name in the words of a probe.
     pub const fn as_str(self) -> &'static str {
@@ -133,6 +150,7 @@ impl Target {
             Self::Web => "web",
             Self::Side => "side",
             Self::Service => "service",
+            Self::Outside => "outside",
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Sources {
     pub cluster: Option<String>,
     /// The container image of pods that probe volumes and network policies; `None`: nothing is made in the cluster.
     pub probe: Option<String>,
+    /// An address outside of the cluster that speaks HTTP, for probes of policies by CIDR; `None`: there are none.
+    pub outside: Option<std::net::SocketAddr>,
     /// Where a store of metrics answers Prometheus's query API; `None`: none is asked.
     pub metrics: Option<String>,
     /// Where a VictoriaLogs answers; `None`: none is asked.
@@ -46,7 +48,7 @@ pub struct Sources {
 
 impl std::fmt::Debug for Sources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { pve, urls, trust, kube: _, namespace, cluster, probe, metrics: _, logs: _ } = self;
+        let Self { pve, urls, trust, kube: _, namespace, cluster, probe, outside: _, metrics: _, logs: _ } = self;
         f.debug_struct("Sources")
             .field("pve", pve)
             .field("urls", urls)

@@ -23,6 +23,13 @@ pub(super) fn namespace(name: &str) -> Namespace {
     }}}))
 }
 
+/// One for pods in the network of a node, which the former refuses.
+pub(super) fn namespace_on_nodes(name: &str) -> Namespace {
+    let mut namespace = namespace(name);
+    namespace.labels_mut().insert("pod-security.kubernetes.io/enforce".to_owned(), "privileged".to_owned());
+    namespace
+}
+
 /// Whether a namespace is one of ours: no other is ever removed.
 pub(super) fn is_ours(namespace: &Namespace) -> bool {
     namespace.labels().get(MANAGED_BY).is_some_and(|by| by == US)

@@ -42,7 +42,7 @@ pub(super) async fn read(
                 tokio::join!(client.apiserver_version(), async { nodes.list(&ListParams::default()).await });
             let version = of_kube(version).map(|info| info.git_version);
             let policies = match Probes::image(sources, probes.policies, "network policies") {
-                Ok(image) => policies::probe(&client, image).await,
+                Ok(image) => policies::probe(&client, image, sources.outside).await,
                 Err(why) => Read::not_asked(why),
             };
             let nodes = of_kube(nodes).map(|all| all.items);

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod api;
+mod cilium;
 mod end_to_end;
 mod monitoring;
 mod network_storage;
@@ -65,6 +66,10 @@ pub enum Of {
     Cluster,
     /// What pods of our own find out in a cluster: it is looked at only where such pods were asked for.
     Probe,
+    /// What Cilium's own policies do, found out by those pods: it is looked at only where Cilium runs.
+    Cilium,
+    /// The same of what is outside of the cluster: it is looked at only where an address there was named.
+    CiliumOutside,
     /// What only a story can show that makes, breaks and removes a whole cluster: `oxmox demo` plays one.
     Story,
     /// What a store of metrics holds: it is looked at only where one was named.
@@ -74,7 +79,7 @@ pub enum Of {
 }
 
 /// All checks, causes before effects.
-pub const CHECKS: [CheckInfo; 62] = [
+pub const CHECKS: [CheckInfo; 66] = [
     api::REACHABLE,
     api::TLS_CHAIN,
     api::AUTHENTICATED,
@@ -120,6 +125,10 @@ pub const CHECKS: [CheckInfo; 62] = [
     policies::EGRESS,
     policies::UPDATE,
     policies::DELETE,
+    cilium::DENY,
+    cilium::ENTITIES,
+    cilium::EGRESS_CIDR,
+    cilium::DELETE,
     monitoring::SCRAPE_UP,
     monitoring::SCRAPE_FRESH,
     monitoring::METRICS_TRUE,

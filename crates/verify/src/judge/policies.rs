@@ -2,94 +2,132 @@
 
 use super::verdict::{Tally, Verdict, need};
 use super::{CheckInfo, Of};
-use crate::evidence::{Evidence, PoliciesSeen, PolicyStage};
+use crate::evidence::{Caller, Connection, Evidence, PoliciesSeen, PolicyStage, Target};
 use crate::step::StepId;
 
 const NEXT: &str = "look at the engine's pods and logs on the nodes that the message names; a CNI plugin without a policy \
                     engine (flannel, the bridge plugin) enforces nothing";
 
-const fn check(
-    id: &'static str,
-    title: &'static str,
-    looks_at: &'static str,
+/// What a check of the probes says of itself.
+pub(super) struct CheckWords {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) looks_at: &'static str,
+    pub(super) fix: &'static str,
+}
+
+pub(super) const fn check(
+    words: CheckWords,
+    of: Of,
     needs: &'static [&'static str],
     judge: fn(&Evidence) -> Verdict,
 ) -> CheckInfo {
+    let CheckWords { id, title, looks_at, fix } = words;
     CheckInfo {
         id,
         step: StepId::Policies,
         title,
         looks_at,
         matters: "A policy that is stored and not enforced looks the same as one that is, until somebody comes through.",
-        fix: "Install a policy engine (Cilium, Kube-OVN, Calico, kube-router), or mend the one that is there: its pods \
-              must run on every node. Try again with `oxmox verify --only policies --probe`.",
-        of: Of::Probe,
+        fix,
+        of,
         needs,
         judge,
     }
 }
 
+const FIX: &str = "Install a policy engine (Cilium, Kube-OVN, Calico, kube-router), or mend the one that is there: its pods \
+                   must run on every node. Try again with `oxmox verify --only policies --probe`.";
+
+const fn words(id: &'static str, title: &'static str, looks_at: &'static str) -> CheckWords {
+    CheckWords { id, title, looks_at, fix: FIX }
+}
+
 pub(super) const CONNECTIVITY: CheckInfo = check(
-    "policies.connectivity",
-    "Pods reach each other where no policy stands, and DNS answers",
-    "Three callers, two of them on another node than the server and one in another namespace, call two ports of a server \
-     and its Service by name.",
+    words(
+        "policies.connectivity",
+        "Pods reach each other where no policy stands, and DNS answers",
+        "Three callers, two of them on another node than the server and one in another namespace, call two ports of a server \
+         and its Service by name.",
+    ),
+    Of::Probe,
     &["network-storage.endpoint-answers"],
     |evidence| stage(evidence, PolicyStage::Connectivity),
 );
 
 pub(super) const DENY_ALL: CheckInfo = check(
-    "policies.deny-all",
-    "A policy without rules closes its pods",
-    "The same callers, after a policy of type Ingress without rules for the server.",
+    words(
+        "policies.deny-all",
+        "A policy without rules closes its pods",
+        "The same callers, after a policy of type Ingress without rules for the server.",
+    ),
+    Of::Probe,
     &["policies.connectivity"],
     |evidence| stage(evidence, PolicyStage::DenyAll),
 );
 
 pub(super) const ALLOW_ONE: CheckInfo = check(
-    "policies.allow-one",
-    "A pod selector lets in the pods that it selects, and no others",
-    "The same callers, of which the policy lets in those with the friend's label.",
+    words(
+        "policies.allow-one",
+        "A pod selector lets in the pods that it selects, and no others",
+        "The same callers, of which the policy lets in those with the friend's label.",
+    ),
+    Of::Probe,
     &["policies.connectivity"],
     |evidence| stage(evidence, PolicyStage::AllowOne),
 );
 
 pub(super) const PORT: CheckInfo = check(
-    "policies.port",
-    "A rule with a port opens that port, and no other",
-    "The same callers, of which the policy lets in the friend, on the first port.",
+    words(
+        "policies.port",
+        "A rule with a port opens that port, and no other",
+        "The same callers, of which the policy lets in the friend, on the first port.",
+    ),
+    Of::Probe,
     &["policies.connectivity"],
     |evidence| stage(evidence, PolicyStage::Port),
 );
 
 pub(super) const NAMESPACE: CheckInfo = check(
-    "policies.namespace",
-    "A namespace selector lets in that namespace, and no other",
-    "The same callers, of which the policy lets in those of the other namespace.",
+    words(
+        "policies.namespace",
+        "A namespace selector lets in that namespace, and no other",
+        "The same callers, of which the policy lets in those of the other namespace.",
+    ),
+    Of::Probe,
     &["policies.connectivity"],
     |evidence| stage(evidence, PolicyStage::Namespace),
 );
 
 pub(super) const EGRESS: CheckInfo = check(
-    "policies.egress",
-    "A policy of type Egress holds back what its pods send",
-    "The same callers, after a policy that lets the foe send to DNS and to a control pod only.",
+    words(
+        "policies.egress",
+        "A policy of type Egress holds back what its pods send",
+        "The same callers, after a policy that lets the foe send to DNS and to a control pod only.",
+    ),
+    Of::Probe,
     &["policies.connectivity"],
     |evidence| stage(evidence, PolicyStage::Egress),
 );
 
 pub(super) const UPDATE: CheckInfo = check(
-    "policies.update",
-    "A changed policy is enforced as changed",
-    "The same callers, after that policy was changed to let the foe send to the server's first port as well.",
+    words(
+        "policies.update",
+        "A changed policy is enforced as changed",
+        "The same callers, after that policy was changed to let the foe send to the server's first port as well.",
+    ),
+    Of::Probe,
     &["policies.connectivity"],
     |evidence| stage(evidence, PolicyStage::Update),
 );
 
 pub(super) const DELETE: CheckInfo = check(
-    "policies.delete",
-    "A deleted policy closes nothing any more, and the probes leave nothing",
-    "The same callers, after all policies were deleted; then both namespaces of the probes are removed.",
+    words(
+        "policies.delete",
+        "A deleted policy closes nothing any more, and the probes leave nothing",
+        "The same callers, after all policies were deleted; then both namespaces of the probes are removed.",
+    ),
+    Of::Probe,
     &["policies.connectivity"],
     delete,
 );
@@ -121,12 +159,24 @@ fn tally(evidence: &Evidence, which: PolicyStage) -> Result<(Tally, String), Ver
     };
     let connections = need("the probes' connections", stage)?;
     let mut tally = Tally::default();
+    let opens = |from, to| which.opens(from, to);
+    let (open, closed) = count(connections, (&Caller::ALL, &Target::ALL), opens, &mut tally);
+    Ok((tally, format!("{open} connections open and {closed} closed, by packets ({})", layer(seen))))
+}
+
+/// Counts connections that are open and closed as they should be; those that are not go into the tally.
+pub(super) fn count(
+    connections: &[Connection],
+    (callers, targets): (&[Caller], &[Target]),
+    opens: impl Fn(Caller, Target) -> bool,
+    tally: &mut Tally,
+) -> (usize, usize) {
     let (mut open, mut closed) = (0, 0);
-    for from in crate::evidence::Caller::ALL {
-        for to in crate::evidence::Target::ALL {
+    for &from in callers {
+        for &to in targets {
             let (caller, target) = (from.as_str(), to.as_str());
             let one = connections.iter().find(|one| (one.from, one.to) == (from, to));
-            match (one.and_then(|one| one.open), which.opens(from, to)) {
+            match (one.and_then(|one| one.open), opens(from, to)) {
                 (Some(true), true) => open += 1,
                 (Some(false), false) => closed += 1,
                 (Some(true), false) => {
@@ -139,11 +189,11 @@ fn tally(evidence: &Evidence, which: PolicyStage) -> Result<(Tally, String), Ver
             }
         }
     }
-    Ok((tally, format!("{open} connections open and {closed} closed, by packets ({})", layer(seen))))
+    (open, closed)
 }
 
 /// Which layer was proven: the engine by name, and between which nodes.
-fn layer(seen: &PoliciesSeen) -> String {
+pub(super) fn layer(seen: &PoliciesSeen) -> String {
     let engine = match seen.engines.as_slice() {
         [] => "by an engine that is no DaemonSet we know".to_owned(),
         names => format!("by {}", names.join(", ")),

@@ -22,6 +22,7 @@ pub(crate) fn sources(url: &str, trust: Trust, secret: &str) -> Sources {
         namespace: "default".to_owned(),
         cluster: None,
         probe: None,
+        outside: None,
         metrics: None,
         logs: None,
     }

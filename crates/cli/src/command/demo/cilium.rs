@@ -5,8 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
 use super::stages::Story;
 use super::workload::Workload;
+
+/// An address outside of the cluster, which rules by CIDR are tried with: the router's.
+pub(super) const OUTSIDE: &str = "10.10.10.1:8099";
 
 const CILIUM: &str = include_str!("cilium.yaml");
 
@@ -38,6 +44,20 @@ impl Story<'_> {
             ensure!(said.trim() == "OK", "Cilium's agent on {node} says: {}", said.trim());
         }
         self.stages.note(&format!("Cilium 1.18.4: {} agents say OK", agents.lines().count()));
+        let listener = TcpListener::bind(OUTSIDE).await.with_context(|| format!("listen at {OUTSIDE}"))?;
+        tokio::spawn(outside(listener));
         Ok(())
+    }
+}
+
+/// Says of itself that it is there, to whoever asks.
+async fn outside(listener: TcpListener) {
+    while let Ok((mut caller, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            // A caller that hangs up has heard enough.
+            let mut request = [0; 512];
+            let _heard = caller.read(&mut request).await;
+            let _said = caller.write_all(b"HTTP/1.0 204 No Content\r\n\r\n").await;
+        });
     }
 }

@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use testkit::{NotYet, TimedOut, eventually};
 
-use super::{Cni, proxmox};
 use super::say::Stages;
 use super::set::{Set, TOKEN, beside};
 use super::volumes::{self, Sums, Volumes};
 use super::workload::Workload;
+use super::{Cni, proxmox};
 
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart/cluster.yaml");
 pub(super) const CLUSTER: &str = "quickstart";
@@ -145,6 +145,9 @@ impl<'a> Story<'a> {
         }
         if step >= 6 {
             verify.args(["--probe", "--probe-image", guest_node::DEMO_IMAGE]);
+            if self.set.cni == Cni::Cilium {
+                verify.args(["--probe-outside", super::cilium::OUTSIDE]);
+            }
         }
         if step >= 7 {
             verify.args(["--prometheus-url", super::monitoring::METRICS, "--logs-url", super::monitoring::LOGS]);

@@ -4,14 +4,16 @@
 //! namespaces made ─► pods run ─► for each stage: policies applied ─► callers' rounds read until they agree ─► all removed
 //! ```
 //!
-//! Promises: only objects in two namespaces of ours are made, and both are removed, also after a failure; what an earlier
+//! Promises: only objects in namespaces of ours are made (two, three with Cilium), and all are removed, also after a failure; what an earlier
 //! run left there is removed first. A round counts only when its caller reached the control in it. Assumes an image with
 //! busybox's applets (`sh`, `nc`, `httpd`), and a client that may make namespaces.
 
+mod cilium;
 mod objects;
 mod words;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -21,6 +23,7 @@ use kube::api::{Api, DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
+use self::objects::Addresses;
 use self::words::Round;
 use super::{of_kube, own, pause};
 use crate::evidence::{Caller, Cause, Connection, PoliciesSeen, PolicyStage, Read, Target};
@@ -29,6 +32,8 @@ use crate::evidence::{Caller, Cause, Connection, PoliciesSeen, PolicyStage, Read
 const HERE: &str = "oxmox-verify-policies";
 /// The other namespace.
 const THERE: &str = "oxmox-verify-policies-other";
+/// The namespace of a pod in the network of its node: made only where Cilium's own policies are probed.
+const NODES: &str = "oxmox-verify-policies-node";
 /// Pods are pulled and started.
 const START: Duration = Duration::from_secs(90);
 /// An engine has taken over a policy.
@@ -43,14 +48,15 @@ const ENGINES: [&str; 8] =
 
 type Outcome<T> = Result<T, (Cause, String)>;
 
-/// Probes with pods of this image.
-pub(super) async fn probe(client: &Client, image: &str) -> Read<PoliciesSeen> {
-    match Probe::begin(client, image).await {
+/// Probes with pods of this image, which also call an address outside of the cluster, if one is named.
+pub(super) async fn probe(client: &Client, image: &str, outside: Option<SocketAddr>) -> Read<PoliciesSeen> {
+    match Probe::begin(client, image, outside).await {
         Ok(probe) => {
             let stages = probe.stages().await;
+            let cilium = probe.cilium(image).await;
             let left = remove(client).await;
             let Probe { engines, server_node, client_node, .. } = probe;
-            Read::Known(PoliciesSeen { engines, server_node, client_node, stages, left })
+            Read::Known(PoliciesSeen { engines, server_node, client_node, stages, cilium, left })
         }
         Err((cause, why)) => {
             let left = remove(client).await;
@@ -66,6 +72,7 @@ struct Probe<'a> {
     engines: Vec<String>,
     server_node: String,
     client_node: String,
+    to: Addresses,
 }
 
 fn known<T>(what: &str, read: Read<T>) -> Outcome<T> {
@@ -76,7 +83,7 @@ fn known<T>(what: &str, read: Read<T>) -> Outcome<T> {
 }
 
 impl<'a> Probe<'a> {
-    async fn begin(client: &'a Client, image: &str) -> Outcome<Self> {
+    async fn begin(client: &'a Client, image: &str, outside: Option<SocketAddr>) -> Outcome<Self> {
         known("remove what an earlier run left", remove(client).await)?;
         let engines = engines(client).await?;
         let (server_node, client_node) = nodes(client).await?;
@@ -94,24 +101,22 @@ impl<'a> Probe<'a> {
         known("make a Service", of_kube(services.create(&PostParams::default(), &objects::service()).await))?;
         let server = address(&pods(HERE), "server").await?;
         let control = address(&pods(THERE), "control").await?;
+        let to = Addresses { server, control, outside };
         for caller in Caller::ALL {
-            let (namespace, node) = match caller {
-                Caller::Friend | Caller::Foe => (HERE, &client_node),
-                Caller::Stranger => (THERE, &server_node),
-            };
-            create(namespace, objects::caller(caller, image, node, &server, &control)).await?;
+            let node = if caller == Caller::Stranger { &server_node } else { &client_node };
+            create(namespace(caller), objects::caller(caller, image, node, &to)).await?;
         }
         for caller in Caller::ALL {
             address(&pods(namespace(caller)), caller.as_str()).await?;
         }
-        Ok(Self { client, engines, server_node, client_node })
+        Ok(Self { client, engines, server_node, client_node, to })
     }
 
     async fn stages(&self) -> BTreeMap<PolicyStage, Read<Vec<Connection>>> {
         let mut seen = BTreeMap::new();
         for stage in PolicyStage::ALL {
             let read = match self.apply(stage).await {
-                Ok(()) => Read::Known(self.look(stage).await),
+                Ok(()) => Read::Known(self.look((&Caller::ALL, &Target::ALL), |from, to| stage.opens(from, to)).await),
                 Err((cause, why)) => Read::unread(cause, why),
             };
             seen.insert(stage, read);
@@ -147,13 +152,17 @@ impl<'a> Probe<'a> {
         Ok(())
     }
 
-    /// Reads callers' rounds until they are what the stage is about, or no longer change.
-    async fn look(&self, stage: PolicyStage) -> Vec<Connection> {
+    /// Reads these callers' rounds until these connections are as they should be, or no longer change.
+    async fn look(
+        &self,
+        (callers, targets): (&[Caller], &[Target]),
+        opens: impl Fn(Caller, Target) -> bool,
+    ) -> Vec<Connection> {
         let begun = Instant::now();
         let mut last = BTreeMap::new();
         let mut first = BTreeMap::new();
         loop {
-            for caller in Caller::ALL {
+            for &caller in callers {
                 let Some(round) = self.round(caller).await else { continue };
                 // The round that was under way when the policy changed says nothing.
                 let began = *first.entry(caller).or_insert(round.number);
@@ -161,9 +170,9 @@ impl<'a> Probe<'a> {
                     last.insert(caller, round);
                 }
             }
-            let all = Caller::ALL.iter().all(|caller| last.contains_key(caller));
-            let connections = connections(&last);
-            let settled = all && connections.iter().all(|one| one.open == Some(stage.opens(one.from, one.to)));
+            let all = callers.iter().all(|caller| last.contains_key(caller));
+            let connections = connections(&last, callers, targets);
+            let settled = all && connections.iter().all(|one| one.open == Some(opens(one.from, one.to)));
             if settled || begun.elapsed() > SETTLE {
                 return connections;
             }
@@ -174,14 +183,14 @@ impl<'a> Probe<'a> {
     async fn round(&self, caller: Caller) -> Option<Round> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace(caller));
         let log = LogParams { tail_lines: Some(24), ..LogParams::default() };
-        words::last_round(&pods.logs(caller.as_str(), &log).await.ok()?)
+        words::last_round(&pods.logs(caller.as_str(), &log).await.ok()?, self.to.targets().len())
     }
 }
 
-fn connections(rounds: &BTreeMap<Caller, Round>) -> Vec<Connection> {
+fn connections(rounds: &BTreeMap<Caller, Round>, callers: &[Caller], targets: &[Target]) -> Vec<Connection> {
     let mut all = Vec::new();
-    for from in Caller::ALL {
-        for to in Target::ALL {
+    for &from in callers {
+        for &to in targets {
             let round = rounds.get(&from).filter(|round| round.control);
             let open = round.map(|round| round.open.contains(&to));
             all.push(Connection { from, to, open });
@@ -194,6 +203,7 @@ fn namespace(caller: Caller) -> &'static str {
     match caller {
         Caller::Friend | Caller::Foe => HERE,
         Caller::Stranger => THERE,
+        Caller::Node => NODES,
     }
 }
 
@@ -243,13 +253,13 @@ async fn address(pods: &Api<Pod>, name: &str) -> Outcome<String> {
     }
 }
 
-/// Removes both namespaces with all that is in them, and waits until they are gone. What is left is named.
+/// Removes the namespaces with all that is in them, and waits until they are gone. What is left is named.
 async fn remove(client: &Client) -> Read<Vec<String>> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let begun = Instant::now();
     loop {
         let mut left = Vec::new();
-        for name in [HERE, THERE] {
+        for name in [HERE, THERE, NODES] {
             match of_kube(namespaces.get_opt(name).await) {
                 Read::Known(None) => {}
                 Read::Known(Some(there)) if !own::is_ours(&there) => {

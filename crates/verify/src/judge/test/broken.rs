@@ -174,6 +174,7 @@ fn each_trouble_is_found_named_and_answered_with_the_next_move() {
         .chain(super::workers::ERRORS)
         .chain(super::volumes::ERRORS)
         .chain(super::monitoring::ERRORS)
+        .chain(super::cilium::ERRORS)
         .map(|world| (Severity::Error, world));
     let warnings = WARNINGS
         .iter()
@@ -198,7 +199,7 @@ fn each_trouble_is_found_named_and_answered_with_the_next_move() {
 #[test]
 fn each_check_has_a_world_that_makes_it_fail() {
     for info in &CHECKS {
-        let all = ERRORS.iter().chain(WARNINGS).chain(super::workers::ERRORS);
+        let all = ERRORS.iter().chain(WARNINGS).chain(super::workers::ERRORS).chain(super::cilium::ERRORS);
         let all = all.chain(super::volumes::ERRORS).chain(super::monitoring::ERRORS).chain(super::volumes::WARNINGS);
         assert!(all.into_iter().any(|(id, ..)| *id == info.id), "{}", info.id);
     }
@@ -285,6 +286,6 @@ fn a_caller_that_reaches_not_even_the_control_proves_nothing_closed() {
 fn the_engine_and_the_nodes_are_named() {
     let found = check(&all(&healthy()), "policies.port");
     let words =
-        "2 connections open and 7 closed, by packets (by kube-system/kube-router; within node `w-0` and from `w-1`)";
+        "2 connections open and 7 closed, by packets (by kube-system/cilium; within node `w-0` and from `w-1`)";
     assert_eq!(found.message, words);
 }

@@ -1,6 +1,7 @@
 //! Every check on saved evidence: passing, failing, and with parts of the evidence missing.
 
 mod broken;
+mod cilium;
 mod golden;
 mod monitoring;
 mod unread;
