@@ -8,8 +8,8 @@
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Show everything on a simulated Proxmox VE with real Kubernetes (KEEP=1 leaves it running, STEP=3 stops after step 3)
-	@KEEP='$(KEEP)' STEP='$(STEP)' scripts/demo.sh run
+demo: ## Show everything on a simulated Proxmox VE with real Kubernetes (KEEP=1 leaves it running, STEP=3 stops after step 3, CNI=cilium has Cilium in it)
+	@KEEP='$(KEEP)' STEP='$(STEP)' CNI='$(CNI)' scripts/demo.sh run
 
 clean-demo: ## End what a demo left running, remove what it left
 	@scripts/demo.sh clean

@@ -24,18 +24,19 @@ run)
 	scripts/requirements.sh
 	echo "building oxmox, pve-sim and guest-node"
 	cargo build --package cli --features cli/demo --package pve-sim --package guest-node
-	"$OXMOX" demo prepare
+	cni=${CNI:-kube-router}
+	"$OXMOX" demo --cni "$cni" prepare
 	if [ "$(id -u)" != 0 ]; then
 		echo "The VMs of the demo are real nodes: they need network, mount and process namespaces, cgroups and mounts"
 		echo "of their own, and making these needs root. Everything is built; only this part runs through sudo."
 	fi
 	if [ -n "${KEEP:-}" ] && [ "$KEEP" != 0 ]; then
-		as_root demo --keep
+		as_root demo --cni "$cni" --keep
 	fi
 	if [ -n "${STEP:-}" ]; then
-		as_root demo --step "$STEP"
+		as_root demo --cni "$cni" --step "$STEP"
 	fi
-	as_root demo
+	as_root demo --cni "$cni"
 	;;
 clean)
 	if [ ! -x "$OXMOX" ] || ! "$OXMOX" demo --help >/dev/null 2>&1; then

@@ -59,10 +59,10 @@ impl CiliumStage {
     pub const fn opens(self, from: Caller, to: Target) -> bool {
         let outside = matches!(to, Target::Outside);
         match self {
-            Self::Deny => outside || !matches!(from, Caller::Foe),
+            // The one closes where the foe arrives, the other where it leaves: the same is to be seen.
+            Self::Deny | Self::EgressCidr => outside || !matches!(from, Caller::Foe),
             Self::Nodes => outside || matches!(from, Caller::Node),
             Self::World => outside,
-            Self::EgressCidr => outside || !matches!(from, Caller::Foe),
             Self::EgressPort => !matches!(from, Caller::Foe),
             Self::Delete => true,
         }

@@ -9,6 +9,7 @@ const NEXT: &str = "look at the engine's pods and logs on the nodes that the mes
                     engine (flannel, the bridge plugin) enforces nothing";
 
 /// What a check of the probes says of itself.
+#[derive(Clone, Copy)]
 pub(super) struct CheckWords {
     pub(super) id: &'static str,
     pub(super) title: &'static str,

@@ -97,7 +97,19 @@ fn parts(runner: &mut Runner, args: &Args) {
         runner.row(&test.name(), |runner| test.run(runner, place));
     }
     recorded(runner, args);
-    demo(runner, args, tools);
+    demo(runner, args, tools, Cni::KubeRouter);
+    if args.full {
+        // Cold it takes ten minutes on two processors, which is too long for every change.
+        let tools = runner.command("tools cilium", &words(&xtask, &["tools", "cilium"]));
+        demo(runner, args, tools, Cni::Cilium);
+    }
+}
+
+/// Which policy engine the demo has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cni {
+    KubeRouter,
+    Cilium,
 }
 
 /// The simulator beside a real Proxmox VE, where there are recordings of one.
@@ -124,8 +136,11 @@ fn deny(runner: &mut Runner) {
     }
 }
 
-fn demo(runner: &mut Runner, args: &Args, tools: bool) {
-    let name = "demo";
+fn demo(runner: &mut Runner, args: &Args, tools: bool, cni: Cni) {
+    let (name, more): (&str, &[&str]) = match cni {
+        Cni::KubeRouter => ("demo", &[]),
+        Cni::Cilium => ("demo with cilium", &["--cni", "cilium", "--dir", "target/demo-cilium"]),
+    };
     if args.skip_demo {
         runner.skip(name, "OXMOX_SKIP_DEMO is set");
     } else if !tools {
@@ -133,7 +148,7 @@ fn demo(runner: &mut Runner, args: &Args, tools: bool) {
     } else if !runner.is_root() {
         runner.skip(name, "real nodes need root; `make demo` runs that part through sudo");
     } else {
-        let command = words(&runner.binary("oxmox"), &["demo"]);
+        let command = words(&runner.binary("oxmox"), &[&["demo"], more].concat());
         runner.row(name, |runner| Ok(Row::of_command(runner.run(&command, Some(DEMO_LIMIT))?)));
     }
 }

@@ -285,7 +285,6 @@ fn a_caller_that_reaches_not_even_the_control_proves_nothing_closed() {
 #[test]
 fn the_engine_and_the_nodes_are_named() {
     let found = check(&all(&healthy()), "policies.port");
-    let words =
-        "2 connections open and 7 closed, by packets (by kube-system/cilium; within node `w-0` and from `w-1`)";
+    let words = "2 connections open and 7 closed, by packets (by kube-system/cilium; within node `w-0` and from `w-1`)";
     assert_eq!(found.message, words);
 }
