@@ -22,7 +22,7 @@ impl Story<'_> {
         let crds = self.set.tools.join("cilium-files/crds");
         let crds = format!("--filename={}", crds.display());
         workload.kubectl(&["apply", "--server-side", &crds]).await.context("apply Cilium's CRDs")?;
-        workload.kubectl(&["wait", "--for=condition=Established", &crds, "--timeout=30s"]).await?;
+        workload.kubectl(&["wait", "--for=condition=Established", &crds, "--timeout=60s"]).await?;
         workload.apply("cilium", CILIUM).await?;
         self.stages.note("Cilium 1.18.4 is applied: the cluster has no other pod network");
         Ok(())
@@ -59,5 +59,19 @@ async fn outside(listener: TcpListener) {
             let _heard = caller.read(&mut request).await;
             let _said = caller.write_all(b"HTTP/1.0 204 No Content\r\n\r\n").await;
         });
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn the_manifests_ask_for_the_images_that_nodes_bring_along() {
+        for image in [guest_node::CILIUM_IMAGE, guest_node::CILIUM_OPERATOR_IMAGE] {
+            assert!(CILIUM.contains(&format!("image: {image}\n")), "{image}");
+        }
+        let others = CILIUM.lines().filter(|line| line.contains("image: ") && !line.contains("quay.io/cilium/"));
+        assert_eq!(others.count(), 0);
     }
 }

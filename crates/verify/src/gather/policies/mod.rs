@@ -173,7 +173,8 @@ impl<'a> Probe<'a> {
             let all = callers.iter().all(|caller| last.contains_key(caller));
             let connections = connections(&last, callers, targets);
             let settled = all && connections.iter().all(|one| one.open == Some(opens(one.from, one.to)));
-            if settled || begun.elapsed() > SETTLE {
+            // A round of a caller that reaches little takes seconds: no word of it yet is no silence.
+            if settled || begun.elapsed() > if all { SETTLE } else { SETTLE * 2 } {
                 return connections;
             }
             pause(LOOK).await;
