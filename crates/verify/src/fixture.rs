@@ -103,6 +103,7 @@ fn proxmox() -> Proxmox {
         version: Read::Known(VersionSeen { version: "9.1.4".into(), took_ms: 12 }),
         permissions: Read::Known(permissions()),
         nodes: Read::Known(NODES.map(|name| ProxmoxNode { name: node(name), status: "online".into() }).into()),
+        majority: Read::Known(true),
         guests: Read::Known(BTreeMap::from([
             (vmid(101), guest("pve1", "cp-0", "running")),
             (vmid(102), guest("pve2", "w-0", "running")),

@@ -72,12 +72,12 @@ fn in_region(region: &Region, view: &View, storage: &StorageId, zone: Option<&st
             "parameters.storage: region `{}` has no storage `{storage}` that our token may see (Datastore.Audit)",
             region.name
         );
-        return Err(Refusal::new(Kind::InvalidArgument, why));
+        // Not the claim is wrong, for all we know: csi-provisioner goes on asking, and soon.
+        return Err(Refusal::new(Kind::FailedPrecondition, why));
     }
     if !rows.iter().any(|row| row.content.contains("images")) {
-        let why =
-            format!("parameters.storage: `{storage}` does not hold images; its content types are set in Proxmox VE");
-        return Err(Refusal::new(Kind::InvalidArgument, why));
+        let why = format!("parameters.storage: `{storage}` takes no `images`; add that to its content in Proxmox VE");
+        return Err(Refusal::new(Kind::FailedPrecondition, why));
     }
     let here = |row: &&&StorageRow| zone.is_none_or(|zone| row.shared || row.node.as_str() == zone);
     let room = |row: &&StorageRow| row.maxdisk.unwrap_or(0).saturating_sub(row.disk.unwrap_or(0));

@@ -45,8 +45,9 @@ pub(crate) fn capability(field: &str, of: &csi::VolumeCapability) -> Result<(), 
         ) => Ok(()),
         other => {
             let mode = other.map_or_else(|_| mode.mode.to_string(), |mode| mode.as_str_name().to_owned());
-            let why =
-                format!("{field}.access_mode: `{mode}` is not possible: a volume is attached to one node at a time");
+            let why = format!(
+                "{field}.access_mode: `{mode}` is not possible: a volume is attached to one node at a time; ask for ReadWriteOnce"
+            );
             Err(Refusal::new(Kind::InvalidArgument, why))
         }
     }

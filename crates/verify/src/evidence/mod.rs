@@ -151,6 +151,7 @@ impl Evidence {
             version,
             permissions,
             nodes,
+            majority,
             guests,
             storages,
             node_storages,
@@ -167,6 +168,10 @@ impl Evidence {
             management;
         let Workload { version: workload_version, nodes: joined, endpoint, policies, workers, volumes } = workload;
         let mut all = vec![tally(version), tally(permissions), tally(nodes), tally(guests), tally(storages)];
+        // who may not ask counts nodes instead
+        if !matches!(majority, Read::Unread { cause: Cause::Forbidden, .. }) {
+            all.push(tally(majority));
+        }
         all.extend([tally(management_version), tally(cluster), tally(machines), tally(all_machines), tally(templates)]);
         all.extend([tally(replicas), tally(workload_version), tally(joined), tally(endpoint), tally(policies)]);
         all.push(tally(workers));

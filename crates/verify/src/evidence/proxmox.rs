@@ -22,6 +22,9 @@ pub struct Proxmox {
     pub permissions: Read<BTreeMap<String, BTreeMap<String, bool>>>,
     /// All nodes.
     pub nodes: Read<Vec<ProxmoxNode>>,
+    /// Whether the cluster has a majority, by its own count of votes: for who has Sys.Audit on `/`.
+    #[serde(default = "majority_of_before")]
+    pub majority: Read<bool>,
     /// Virtual machines that we may see.
     pub guests: Read<BTreeMap<Vmid, Guest>>,
     /// Storages that we may see, one row for each node.
@@ -48,6 +51,11 @@ pub struct Proxmox {
     /// What storages have of holders, and of others who own volumes of pods.
     #[serde(default)]
     pub listings: Vec<Listing>,
+}
+
+/// In evidence that was saved before votes were asked for.
+fn majority_of_before() -> Read<bool> {
+    Read::not_asked("an older oxmox did not ask for the cluster's votes")
 }
 
 /// Whose certificate the client believes.

@@ -136,7 +136,7 @@ pub(crate) async fn gather_with(
     };
     next();
     let (mut proxmox, (mut management, cluster)) =
-        tokio::join!(proxmox::cluster(sources, clock), management::read(sources));
+        tokio::join!(Box::pin(proxmox::cluster(sources, clock)), management::read(sources));
     next();
     proxmox::nodes(&sources.pve, &mut proxmox).await;
     next();

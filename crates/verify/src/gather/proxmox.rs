@@ -28,7 +28,8 @@ pub(super) async fn cluster(sources: &Sources, clock: Clock) -> Proxmox {
         answer.map(|version| VersionSeen { version: version.version, took_ms })
     };
     let (doors, version) = tokio::join!(doors(&sources.urls, clock), version);
-    let (permissions, nodes, resources) = tokio::join!(pve.permissions(), pve.nodes(), pve.resources());
+    let (permissions, nodes, resources, members) =
+        tokio::join!(pve.permissions(), pve.nodes(), pve.resources(), pve.membership());
     let permissions = of_proxmox(permissions)
         .map(|all| all.iter().map(|(path, held)| (path.to_owned(), held.clone())).collect::<BTreeMap<_, _>>());
     let nodes = of_proxmox(nodes)
@@ -43,6 +44,7 @@ pub(super) async fn cluster(sources: &Sources, clock: Clock) -> Proxmox {
         version,
         permissions,
         nodes,
+        majority: of_proxmox(members).map(|members| members.quorate),
         guests,
         storages,
         node_storages: BTreeMap::new(),

@@ -179,8 +179,9 @@ pub(super) const QUORATE: CheckInfo = CheckInfo {
     id: "api.quorate",
     step: StepId::Api,
     title: "The Proxmox cluster has a majority",
-    looks_at: "Which nodes the answering node counts as online: it has a majority with more than half of them. (Votes \
-               of a QDevice or uneven votes are not seen.) One lost node away from no majority is a warning.",
+    looks_at: "What the answering node says of the cluster's votes, which only who has Sys.Audit on `/` may see; without \
+               it which nodes it counts as online: more than half of them are a majority, unless votes are uneven or a \
+               QDevice has some. One lost node away from no majority is a warning.",
     matters: "Without a majority Proxmox takes no writes: no machine can be made, changed, started or removed.",
     fix: "Bring nodes back, look at `pvecm status` on one of them and at corosync's network.",
     of: Of::Proxmox,
@@ -200,10 +201,22 @@ fn quorate(evidence: &Evidence) -> Verdict {
     let says = format!("{online} of {} online", scope::count(nodes.len(), "node"));
     let lines = nodes.iter().map(|node| format!("{}: {}", node.name, node.status));
     let hint = "bring nodes back until more than half are online (`pvecm status`)";
-    let verdict = if online * 2 <= nodes.len() {
+    let voted = match &evidence.proxmox.majority {
+        Read::Known(voted) => Some(*voted),
+        Read::Unread { cause: Cause::Forbidden | Cause::NotAsked | Cause::Missing, .. } => None,
+        Read::Unread { why, .. } => return Verdict::unread(format!("the cluster's votes could not be read: {why}")),
+    };
+    let half = online * 2 <= nodes.len();
+    let verdict = if voted == Some(false) {
+        Verdict::failed(format!("{says}, and Proxmox VE says that the cluster has no majority")).hint(hint)
+    } else if half && voted == Some(true) {
+        Verdict::warning(format!("{says}: what is left of the majority are votes of others")).hint(hint)
+    } else if half {
         Verdict::failed(format!("{says}: no majority")).hint(hint)
     } else if online < nodes.len() && (online - 1) * 2 <= nodes.len() {
         Verdict::warning(format!("{says}: one more lost node, and the majority is gone")).hint(hint)
+    } else if voted.is_none() {
+        Verdict::passed(format!("{says} (counted; votes are seen with Sys.Audit on `/`)"))
     } else {
         Verdict::passed(says)
     };

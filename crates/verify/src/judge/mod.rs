@@ -170,20 +170,26 @@ pub fn judge(evidence: &Evidence, selection: &Selection) -> Report {
 
 /// Judges evidence; tells each check's id before judging it.
 pub(crate) fn judge_with(evidence: &Evidence, selection: &Selection, tell: &mut dyn FnMut(&'static str)) -> Report {
-    let mut roots: BTreeMap<&str, &str> = BTreeMap::new();
+    // what failed first, and what it said
+    let mut roots: BTreeMap<&str, (&str, String)> = BTreeMap::new();
     let mut checks = Vec::new();
     let mut deselected = Vec::new();
     // Those that nobody asked for are judged, too: what they block is blocked all the same.
     for info in &CHECKS {
         tell(info.id);
-        let root = info.needs.iter().find_map(|need| roots.get(need));
-        let verdict = match root {
-            Some(root) => Verdict::blocked(*root, format!("means nothing while `{root}` fails")),
+        let root = info.needs.iter().find_map(|need| roots.get(need).cloned());
+        let verdict = match &root {
+            Some((root, why)) => {
+                let shown = CHECKS.iter().any(|info| info.id == *root && selection.leaves_out(info).is_none());
+                // who does not see that check is told what it found
+                let why = if shown { String::new() } else { format!(": {why}") };
+                Verdict::blocked(*root, format!("means nothing while `{root}` fails{why}"))
+            }
             None => (info.judge)(evidence),
         };
         match (root, &verdict.says) {
             (Some(root), _) => _ = roots.insert(info.id, root),
-            (None, Says::Failed(Severity::Error)) => _ = roots.insert(info.id, info.id),
+            (None, Says::Failed(Severity::Error)) => _ = roots.insert(info.id, (info.id, verdict.message.clone())),
             (None, _) => {}
         }
         match selection.leaves_out(info) {

@@ -26,6 +26,7 @@ mod stages;
 mod story;
 mod volumes;
 mod workload;
+mod worlds;
 
 use std::ffi::OsString;
 use std::path::{self, PathBuf};
@@ -42,6 +43,7 @@ use testkit::leash::{self, Scope};
     oxmox demo --keep        stop before the end and leave everything running\n  \
     oxmox demo --step 3      up to step 3 (VM management), and leave everything running\n  \
     oxmox demo --cni cilium  with Cilium instead of the nodes' bridge and kube-router; its first build takes minutes\n  \
+    oxmox demo --step 3 --broken all    each fault of these steps is made, seen, explained and healed\n  \
     oxmox demo shell         a shell in there, with kubectl and KUBECONFIG set\n  \
     oxmox demo clean         end what is left running, remove what it left")]
 pub(crate) struct Args {
@@ -66,6 +68,13 @@ struct Run {
     /// Where logs, reports and the nodes' files go.
     #[arg(long, default_value = "target/demo", value_name = "DIRECTORY")]
     dir: PathBuf,
+    /// Then break so many worlds on the living demo, `all` that there are for its steps, or those whose ids begin so (`csi`):
+    /// each fault has to be seen and explained by exactly the right checks of `oxmox verify`, and is healed.
+    #[arg(long, value_name = "COUNT|all|ID", default_value = "0")]
+    broken: worlds::Count,
+    /// Chooses which worlds are broken; the same seed chooses the same.
+    #[arg(long, env = "OXMOX_SEED", value_name = "N", default_value = "1")]
+    seed: u64,
 }
 
 /// Who brings the pods' network and enforces policies.
@@ -92,6 +101,11 @@ impl Run {
     /// Whether everything stays alive when the story rests.
     fn stays(&self) -> bool {
         self.keep || self.step.is_some()
+    }
+
+    /// Whether worlds are broken.
+    fn breaks(&self) -> bool {
+        self.broken != worlds::Count::Some(0)
     }
 
     /// What its leash is called: a demo in another directory is another demo. The directory need not be there.
@@ -175,7 +189,10 @@ mod test {
 
     #[test]
     fn a_demos_leash_is_named_after_its_directory_there_or_not_however_it_is_written() {
-        let name = |dir: PathBuf| Run { keep: false, step: None, cni: Cni::default(), dir }.leash().unwrap();
+        let name = |dir: PathBuf| {
+            let broken = worlds::Count::Some(0);
+            Run { keep: false, step: None, cni: Cni::default(), dir, broken, seed: 1 }.leash().unwrap()
+        };
         let here = std::env::current_dir().unwrap();
         let plain = name(here.join("src"));
         assert_eq!(name("src".into()), plain);

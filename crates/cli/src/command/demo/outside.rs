@@ -30,6 +30,7 @@ fn words(run: &Run, command: &str, image: &Path) -> Result<Vec<OsString>> {
         words.extend(["--step".into(), step.to_string().into()]);
     }
     words.extend(["--cni".into(), run.cni.as_str().into()]);
+    words.extend(["--broken".into(), run.broken.to_string().into(), "--seed".into(), run.seed.to_string().into()]);
     words.extend(["--dir".into(), run.dir.clone().into(), command.into(), "--image".into(), image.into()]);
     Ok(words)
 }

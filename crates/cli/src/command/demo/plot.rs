@@ -33,6 +33,7 @@ pub(super) const PLOT: &[Scene] = &[
     scene("tenant-policies", 6, 60, "the policies of charts/tenant-policies in a tenant's namespace, by packets"),
     scene("monitoring", 7, 180, "metrics, dashboards, alerts and logs on real stores"),
     scene("verify", 8, 180, "oxmox verify all, on the living cluster"),
+    scene("broken-worlds", 8, 900, "broken worlds: faults on the living demo, seen, explained and healed"),
     scene("node-lost-ha", 8, 90, "a node is lost with a worker of the HA manager: fenced, and started elsewhere"),
     scene(
         "node-lost",
@@ -45,11 +46,14 @@ pub(super) const PLOT: &[Scene] = &[
     scene("nothing-left", 8, 15, "what Proxmox VE holds now, against what it held before"),
 ];
 
-/// The scenes up to a step; all of them without one. A story that is kept has no end.
-pub(super) fn scenes(step: Option<u8>, keep: bool) -> impl Iterator<Item = &'static Scene> {
+/// The scenes up to a step; all of them without one. A story that is kept has no end, and worlds are broken in one that
+/// asks for it.
+pub(super) fn scenes(step: Option<u8>, keep: bool, broken: bool) -> impl Iterator<Item = &'static Scene> {
+    let always = |scene: &Scene| matches!(scene.id, "verify" | "broken-worlds");
     let end = |scene: &Scene| matches!(scene.id, "volumes-removed" | "delete" | "nothing-left");
     PLOT.iter()
-        .filter(move |scene| step.is_none_or(|step| scene.step <= step || scene.id == "verify"))
+        .filter(move |scene| step.is_none_or(|step| scene.step <= step || always(scene)))
+        .filter(move |scene| broken || scene.id != "broken-worlds")
         .filter(move |scene| !(keep && end(scene)))
 }
 
@@ -66,9 +70,10 @@ mod test {
 
     #[test]
     fn a_step_ends_with_its_verification_and_leaves_everything_alive() {
-        let ids: Vec<&str> = scenes(Some(3), true).map(|scene| scene.id).collect();
+        let ids: Vec<&str> = scenes(Some(3), true, false).map(|scene| scene.id).collect();
         assert_eq!(ids, ["proxmox", "management", "quickstart", "nodes", "pods", "verify"]);
-        assert!(!scenes(None, true).any(|scene| scene.id == "delete"));
-        assert_eq!(scenes(None, false).count(), PLOT.len());
+        assert!(!scenes(None, true, true).any(|scene| scene.id == "delete"));
+        assert_eq!(scenes(None, false, true).count(), PLOT.len());
+        assert_eq!(scenes(Some(1), true, true).last().map(|scene| scene.id), Some("broken-worlds"));
     }
 }

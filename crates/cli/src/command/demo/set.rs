@@ -35,6 +35,8 @@ pub(super) struct Set {
     /// `root@pam` of the simulator.
     pub(super) administrator: Administrator,
     processes: Vec<(ProcessSpec, Process)>,
+    /// Those that were killed or told to end, and may be started again.
+    halted: Vec<ProcessSpec>,
     pub(super) capi: ClusterApi,
 }
 
@@ -106,7 +108,11 @@ impl Set {
         let (user, _) = TOKEN.split_once('!').context("the token's user")?;
         let form = [("path", "/storage"), ("roles", "OxmoxVerify"), ("users", user), ("tokens", TOKEN)];
         administrator.call("PUT", "/access/acl", &form).await?;
-        Ok(Self { dir: dir.to_owned(), cni, tools, plane, sim, administrator, processes, capi })
+        // and at the cluster's votes, which hang on the root of all paths
+        administrator.call("POST", "/access/roles", &[("roleid", "OxmoxVotes"), ("privs", "Sys.Audit")]).await?;
+        let form = [("path", "/"), ("roles", "OxmoxVotes"), ("users", user), ("tokens", TOKEN), ("propagate", "0")];
+        administrator.call("PUT", "/access/acl", &form).await?;
+        Ok(Self { dir: dir.to_owned(), cni, tools, plane, sim, administrator, processes, halted: Vec::new(), capi })
     }
 
     /// Starts a process, which has to run until the end from now on.
@@ -121,9 +127,31 @@ impl Set {
 
     /// Kills a process and starts it again, as a failing machine would.
     pub(super) async fn restart(&mut self, name: &str) -> Result<()> {
+        self.kill(name).await?;
+        self.resume(name)
+    }
+
+    /// Kills a process, which need not run from now on.
+    pub(super) async fn kill(&mut self, name: &str) -> Result<()> {
+        self.halt(name)?.kill().await.map(drop)
+    }
+
+    /// Has a process end in order; it need not run from now on.
+    pub(super) async fn end(&mut self, name: &str) -> Result<()> {
+        self.halt(name)?.stop(Duration::from_secs(15)).await.map(drop)
+    }
+
+    fn halt(&mut self, name: &str) -> Result<Process> {
         let at = self.processes.iter().position(|(spec, _)| spec.name == name);
         let (spec, process) = self.processes.remove(at.with_context(|| format!("nothing is called {name}"))?);
-        process.kill().await?;
+        self.halted.push(spec);
+        Ok(process)
+    }
+
+    /// Starts again what was killed, or told to end.
+    pub(super) fn resume(&mut self, name: &str) -> Result<()> {
+        let at = self.halted.iter().position(|spec| spec.name == name);
+        let spec = self.halted.remove(at.with_context(|| format!("nothing is halted that is called {name}"))?);
         keep(&mut self.processes, spec)
     }
 

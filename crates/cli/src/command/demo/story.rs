@@ -10,11 +10,11 @@ use super::outside::KEPT;
 use super::say::{self, Stages};
 use super::set::Set;
 use super::stages::Story;
-use super::{Run, plot, proxmox};
+use super::{Run, plot, proxmox, worlds};
 
 /// Tells it, and says how it ended.
 pub(super) async fn tell(run: Run, image: PathBuf) -> Result<ExitCode> {
-    let plot = plot::scenes(run.step, run.stays()).collect();
+    let plot = plot::scenes(run.step, run.stays(), run.breaks()).collect();
     let mut stages = Stages::new(plot, run.dir.join("story.json"));
     let mut set = Set::set_up(&run.dir, &image, run.cni, &mut stages).await?;
     let told = tokio::select! {
@@ -67,6 +67,11 @@ async fn all(run: &Run, set: &mut Set, stages: &mut Stages) -> Result<u8> {
         opened = Some(workload);
     }
     let verdict = story.verify(last).await?;
+    if run.breaks() {
+        let asked = (&run.broken, run.seed);
+        let lab = (opened.as_ref(), &administrator);
+        Box::pin(worlds::run(story.set, story.stages, lab, last.min(7), asked)).await?;
+    }
     if let (8, Some(workload), Some(sums)) = (last, &opened, &sums) {
         story.node_lost_with_ha(workload).await?;
         story.data(workload, &administrator, sums).await?;

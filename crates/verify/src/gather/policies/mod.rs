@@ -115,6 +115,11 @@ impl<'a> Probe<'a> {
     async fn stages(&self) -> BTreeMap<PolicyStage, Read<Vec<Connection>>> {
         let mut seen = BTreeMap::new();
         for stage in PolicyStage::ALL {
+            // where pods do not reach each other without any policy, no policy can be seen
+            let begun: Option<&Read<Vec<Connection>>> = seen.get(&PolicyStage::Connectivity);
+            if begun.and_then(Read::known).is_some_and(|all| !settled(all, PolicyStage::Connectivity)) {
+                break;
+            }
             let read = match self.apply(stage).await {
                 Ok(()) => Read::Known(self.look((&Caller::ALL, &Target::ALL), |from, to| stage.opens(from, to)).await),
                 Err((cause, why)) => Read::unread(cause, why),
@@ -186,6 +191,11 @@ impl<'a> Probe<'a> {
         let log = LogParams { tail_lines: Some(24), ..LogParams::default() };
         words::last_round(&pods.logs(caller.as_str(), &log).await.ok()?, self.to.targets().len())
     }
+}
+
+/// Whether they are what the stage is about.
+fn settled(connections: &[Connection], stage: PolicyStage) -> bool {
+    connections.iter().all(|one| one.open == Some(stage.opens(one.from, one.to)))
 }
 
 fn connections(rounds: &BTreeMap<Caller, Round>, callers: &[Caller], targets: &[Target]) -> Vec<Connection> {

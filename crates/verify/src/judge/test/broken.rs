@@ -30,7 +30,11 @@ const ERRORS: &[World] = &[
     ("api.privileges", "VM.Clone on /vms/9000", |e| {
         of(&mut e.proxmox.permissions).get_mut("/vms").unwrap().remove("VM.Clone");
     }),
+    ("api.quorate", "3 of 3 nodes online, and Proxmox VE says that the cluster has no majority", |e| {
+        e.proxmox.majority = Read::Known(false);
+    }),
     ("api.quorate", "1 of 3 nodes online: no majority", |e| {
+        e.proxmox.majority = Read::unread(Cause::Forbidden, "403");
         of(&mut e.proxmox.nodes)[1..].iter_mut().for_each(|node| node.status = "offline".into());
     }),
     ("api.nodes-online", "no node `pve9`; there are: pve1, pve2, pve3", |e| {
@@ -132,6 +136,9 @@ const WARNINGS: &[World] = &[
     ("api.tls-chain", "verification is switched off", |e| e.proxmox.trust = TrustSeen::Anyone),
     ("api.version-supported", "newer", |e| of(&mut e.proxmox.version).version = "10.0".into()),
     ("api.version-supported", "older than 8.4", |e| of(&mut e.proxmox.version).version = "8.2.4".into()),
+    ("api.quorate", "1 of 3 nodes online: what is left of the majority are votes of others", |e| {
+        of(&mut e.proxmox.nodes)[1..].iter_mut().for_each(|node| node.status = "offline".into());
+    }),
     ("api.quorate", "one more lost node", |e| of(&mut e.proxmox.nodes)[2].status = "offline".into()),
     ("api.nodes-online", "node `pve3` is offline", |e| of(&mut e.proxmox.nodes)[2].status = "offline".into()),
     ("api.clock-skew", "7.0 s ahead of us", |e| {
@@ -215,6 +222,19 @@ fn what_an_earlier_failure_makes_meaningless_is_blocked_and_names_the_first_caus
         assert_eq!((check.outcome, check.blocked_by.as_deref()), (Outcome::Blocked, Some("api.reachable")), "{id}");
     }
     assert_eq!(check(&report, "network-storage.endpoint-answers").outcome, Outcome::Passed);
+}
+
+#[test]
+fn who_does_not_see_the_check_that_blocks_is_told_what_it_found() {
+    let mut evidence = healthy();
+    of(&mut evidence.workload.nodes)[0].ready = Some(false);
+    let message = |only: Vec<String>| {
+        let report = crate::judge::judge(&evidence, &crate::selection::Selection::new(only, Vec::new()).unwrap());
+        check(&report, "worker.nodes-ready").message
+    };
+    assert_eq!(message(Vec::new()), "means nothing while `vm-management.nodes-ready` fails");
+    let alone = message(vec!["worker".into()]);
+    assert!(alone.contains("`vm-management.nodes-ready` fails: node `cp-0` is not Ready"), "{alone}");
 }
 
 #[test]
