@@ -44,6 +44,15 @@ use super::workload::Workload;
 /// Until a fault is seen, and until health is back: controllers and stores have rounds of their own.
 const SEEN: Duration = Duration::from_secs(30);
 
+/// The same for a step: probes of policies take minutes when much is wrong, an alert fires only after its time.
+const fn patience(step: u8) -> Duration {
+    match step {
+        6 => Duration::from_mins(5),
+        7 => Duration::from_mins(2),
+        _ => SEEN,
+    }
+}
+
 /// All worlds, step by step.
 fn table() -> impl Iterator<Item = &'static World> {
     let all = [
@@ -129,7 +138,7 @@ async fn make(lab: &mut Lab<'_>, world: &World, health: &Report) -> Result<Strin
         .iter()
         .map(|Expected { check, is, says }| Wanted { check: (*check).to_owned(), is: *is, says: lab.fill(says) })
         .collect();
-    let seen = eventually(SEEN, || async {
+    let seen = eventually(patience(world.step), || async {
         let now = look::verify(lab, world.step, world.with).await?;
         let all = differences(health, &now, &wanted);
         if all.is_empty() { Ok(now) } else { Err(NotYet::because(all.join("; "))) }
@@ -148,7 +157,7 @@ async fn heal(lab: &mut Lab<'_>, world: &World, health: &Report) -> Result<()> {
             failed.push((what, why));
         }
     }
-    let back = eventually(SEEN, || async {
+    let back = eventually(patience(world.step), || async {
         let now = look::verify(lab, world.step, &[]).await?;
         let all = differences(health, &now, &[]);
         if all.is_empty() { Ok(()) } else { Err(NotYet::because(all.join("; "))) }
