@@ -171,7 +171,8 @@ async fn what_is_wrong_is_told_by_its_field() {
     };
     for (request, code, says) in [
         (with("storge", "x"), Code::InvalidArgument, "parameters.storge"),
-        (with("storage", "nowhere"), Code::InvalidArgument, "parameters.storage"),
+        // it may be made, or shown to our token, any time
+        (with("storage", "nowhere"), Code::FailedPrecondition, "parameters.storage"),
         (with("storageFormat", "vmdk"), Code::InvalidArgument, "parameters.storageFormat"),
         (create("", 1), Code::InvalidArgument, "name"),
         (create("pvc-1", -1), Code::InvalidArgument, "required_bytes"),
