@@ -42,7 +42,7 @@ use super::set::Set;
 use super::workload::Workload;
 
 /// Until a fault is seen, and until health is back: controllers and stores have rounds of their own.
-const SEEN: Duration = Duration::from_secs(30);
+const SEEN: Duration = Duration::from_mins(1);
 
 /// The same for a step: probes of policies take minutes when much is wrong, an alert fires only after its time.
 const fn patience(step: u8) -> Duration {

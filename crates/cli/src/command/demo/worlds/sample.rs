@@ -17,7 +17,7 @@ pub(in super::super) enum Count {
     All,
     /// So many at most.
     Some(usize),
-    /// Those whose ids begin so.
+    /// Those whose ids begin so; several beginnings have commas between them.
     Named(String),
 }
 
@@ -27,7 +27,9 @@ impl FromStr for Count {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Self::All),
-            id if super::table().any(|world| world.id.starts_with(id)) => Ok(Self::Named(id.to_owned())),
+            ids if ids.split(',').all(|id| super::table().any(|world| world.id.starts_with(id))) => {
+                Ok(Self::Named(ids.to_owned()))
+            }
             _ => text.parse().map(Self::Some).map_err(|_| {
                 format!("`{text}` is no number, not `all`, and no world's id begins so (`csi`, `api.no-majority`)")
             }),
@@ -49,7 +51,10 @@ impl std::fmt::Display for Count {
 pub(super) fn choose<'a>(all: &[&'a World], count: &Count, seed: u64) -> Vec<&'a World> {
     let count = match count {
         Count::All => return all.to_vec(),
-        Count::Named(id) => return all.iter().filter(|world| world.id.starts_with(id)).copied().collect(),
+        Count::Named(ids) => {
+            let named = |world: &&&World| ids.split(',').any(|id| world.id.starts_with(id));
+            return all.iter().filter(named).copied().collect();
+        }
         Count::Some(count) => *count,
     };
     let mut order: Vec<usize> = (0..all.len()).collect();

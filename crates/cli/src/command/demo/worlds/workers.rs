@@ -124,20 +124,6 @@ pub(super) const WORLDS: &[World] = &[
         seconds: 20,
     },
     World {
-        id: "worker.foreign-address",
-        step: 4,
-        from: 4,
-        what: "a worker has an address that its VM has not, and no cloud controller manager runs",
-        breaks: &[
-            Do::Stop("ccm"),
-            Do::Workload(&["patch", "node", "{machine}", "--subresource=status", "--type=json", "--patch", FOREIGN]),
-        ],
-        with: &[],
-        heals: &[Do::Start("ccm")],
-        expects: &[fails(ADDRESSES, "Node `{machine}` says 192.0.2.7; VM {vmid} has")],
-        seconds: 12,
-    },
-    World {
         id: "worker.denied",
         step: 4,
         from: 4,
@@ -173,8 +159,6 @@ pub(super) const WORLDS: &[World] = &[
 
 /// What a kubelet would say of a Node that is well.
 const WELL: &str = r#"{"status":{"nodeInfo":{"kubeletVersion":"v1.36.3"},"addresses":[{"type":"InternalIP","address":"10.10.10.99"}],"conditions":[{"type":"Ready","status":"True","reason":"KubeletReady"}]}}"#;
-const FOREIGN: &str =
-    r#"[{"op":"replace","path":"/status/addresses","value":[{"type":"InternalIP","address":"192.0.2.7"}]}]"#;
 
 /// For a key that nobody kept.
 const REQUEST: &str = r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"ghost"},
