@@ -157,7 +157,6 @@ impl<'a> Lab<'a> {
                 let words = ["delete", "serviceaccount/reader", "clusterrole/reader", "clusterrolebinding/reader"];
                 self.set.plane.kubectl(&words).await.map(drop)
             }
-            Do::ExporterRights => self.set.plane.apply(EXPORTER).await.map(drop),
             Do::Rewrite(file, from, to) => {
                 let file = self.fill(file);
                 let text = std::fs::read_to_string(&file).with_context(|| format!("read `{file}`"))?;

@@ -47,8 +47,6 @@ pub(super) enum Do {
     Reader,
     /// It goes.
     NoReader,
-    /// The exporter has the rights again that its chart gives it.
-    ExporterRights,
     /// In a file one text stands for another.
     Rewrite(&'static str, &'static str, &'static str),
     /// A process of the set is told to end, and does.
