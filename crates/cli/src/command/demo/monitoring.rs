@@ -32,7 +32,7 @@ const ROLES: [(&str, &str); 4] = [
     ("exporter", EXPORTER),
 ];
 
-pub(super) const RBAC: &str = include_str!("../../../../../charts/oxmox/files/exporter-rbac.yaml");
+const RBAC: &str = include_str!("../../../../../charts/oxmox/files/exporter-rbac.yaml");
 /// What the role `PVEAuditor` has.
 const AUDITOR: &str = "Datastore.Audit,Mapping.Audit,Pool.Audit,SDN.Audit,Sys.Audit,VM.Audit";
 

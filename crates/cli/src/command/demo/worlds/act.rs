@@ -8,7 +8,6 @@ use serde_json::Value;
 use testkit::{NotYet, eventually, service_account_kubeconfig};
 
 use super::world::Do;
-use crate::command::demo::monitoring::RBAC as EXPORTER;
 use crate::command::demo::set::Set;
 use crate::command::demo::stages::CLUSTER;
 use crate::command::demo::workload::Workload;
