@@ -1,7 +1,11 @@
 //! What an administrator of Proxmox VE does: calls of the API as `root@pam`.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+
+use crate::{NotYet, eventually};
 
 /// An administrator who has logged in.
 #[derive(Debug)]
@@ -37,6 +41,23 @@ impl Administrator {
         ensure!(status.is_success(), "{url}: {status}: {text}");
         let mut answer: Value = serde_json::from_str(&text).with_context(|| format!("read the answer of {url}"))?;
         Ok(answer["data"].take())
+    }
+
+    /// One call, and the task that it starts, if any: that must end well.
+    pub async fn carry_out(&self, method: &str, path: &str, form: &[(&str, &str)]) -> Result<()> {
+        let answer = self.call(method, path, form).await?;
+        let Some(upid) = answer.as_str().filter(|text| text.starts_with("UPID:")) else { return Ok(()) };
+        let node = upid.split(':').nth(1).context("a UPID names its node")?;
+        let path = format!("/nodes/{node}/tasks/{upid}/status");
+        let ended = eventually(Duration::from_mins(1), || async {
+            let now = self.call("GET", &path, &[]).await?;
+            match (now["status"].as_str(), now["exitstatus"].as_str()) {
+                (Some("stopped"), Some("OK")) => Ok(()),
+                (Some("stopped"), how) => Err(NotYet::Never(format!("it ended with {how:?}"))),
+                (how, _) => Err(NotYet::because(format!("it is {how:?}"))),
+            }
+        });
+        ended.await.with_context(|| format!("wait for the task `{upid}`"))
     }
 
     /// Makes a user with a token and gives both a role on paths; the token's secret. The role is called as the user is

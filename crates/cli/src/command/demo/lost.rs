@@ -136,7 +136,7 @@ impl Story<'_> {
         let target = nodes.find(|node| free(node)).context("no node of Proxmox VE is without a machine")?;
         let path = format!("/nodes/{}/qemu/{}/migrate", worker.at, worker.vmid);
         let form = [("target", target), ("online", "1"), ("with-local-disks", "1")];
-        self.set.administrator.call("POST", &path, &form).await.context("migrate the worker")?;
+        self.set.administrator.carry_out("POST", &path, &form).await.context("migrate the worker")?;
         let followed = eventually(Duration::from_mins(1), || async {
             let now = self.worker(workload, &worker.name).await.map_err(|why| NotYet::because(why.to_string()))?;
             let there = now.at == target && now.zone == target && now.ready == "True" && now.boot == worker.boot;

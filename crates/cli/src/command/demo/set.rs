@@ -54,11 +54,17 @@ pub(super) struct Simulator {
 impl Simulator {
     /// Does something to the simulated world by its control door; `Null`: nothing more to say about it.
     pub(super) async fn meddle(&self, path: &str, body: &Value) -> Result<()> {
+        self.tell("POST", path, body).await
+    }
+
+    /// The same with any method.
+    pub(super) async fn tell(&self, method: &str, path: &str, body: &Value) -> Result<()> {
         let url = format!("{}{path}", self.control.trim_end_matches('/'));
-        let request = reqwest::Client::new().post(&url);
+        let request = reqwest::Client::new().request(method.parse().context("a method")?, &url);
         let request = if body.is_null() { request } else { request.json(body) };
         let answer = request.send().await.with_context(|| format!("tell the simulator {url}"))?;
-        ensure!(answer.status().is_success(), "the simulator says {} to {url}", answer.status());
+        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+        ensure!(status.is_success(), "the simulator says {status} to {method} {url}: {text}");
         Ok(())
     }
 }

@@ -121,15 +121,15 @@ impl<'a> Lab<'a> {
 
     async fn change(&mut self, what: &Do) -> Result<()> {
         match *what {
-            Do::Door(method, path, body) => self.door(method, &self.fill(path), &self.fill(body)).await,
+            Do::Door(method, path, "") => self.set.sim.tell(method, &self.fill(path), &Value::Null).await,
+            Do::Door(method, path, body) => {
+                let body = serde_json::from_str(&self.fill(body)).with_context(|| format!("read `{body}`"))?;
+                self.set.sim.tell(method, &self.fill(path), &body).await
+            }
             Do::Pve(method, path, form) => {
                 let form: Vec<(&str, String)> = form.iter().map(|(key, value)| (*key, self.fill(value))).collect();
                 let form: Vec<(&str, &str)> = form.iter().map(|(key, value)| (*key, value.as_str())).collect();
-                let answer = self.set.administrator.call(method, &self.fill(path), &form).await?;
-                match answer.as_str() {
-                    Some(upid) if upid.starts_with("UPID:") => self.ends_well(upid).await,
-                    Some(_) | None => Ok(()),
-                }
+                self.set.administrator.carry_out(method, &self.fill(path), &form).await
             }
             Do::Keep(name, path, pointer) => {
                 let answer = self.set.administrator.call("GET", &self.fill(path), &[]).await?;
@@ -168,35 +168,6 @@ impl<'a> Lab<'a> {
             // nothing changes
             Do::Until(..) | Do::UntilNot(..) => Ok(()),
         }
-    }
-
-    async fn door(&self, method: &str, path: &str, body: &str) -> Result<()> {
-        let url = format!("{}{path}", self.set.sim.control.trim_end_matches('/'));
-        let request = reqwest::Client::new().request(method.parse().context("a method")?, &url);
-        let request = if body.is_empty() {
-            request
-        } else {
-            request.header("content-type", "application/json").body(body.to_owned())
-        };
-        let answer = request.send().await.with_context(|| format!("tell the simulator {url}"))?;
-        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
-        ensure!(status.is_success(), "the simulator says {status} to {method} {path}: {text}");
-        Ok(())
-    }
-
-    /// Waits until a task has ended, and well.
-    async fn ends_well(&self, upid: &str) -> Result<()> {
-        let node = upid.split(':').nth(1).context("a UPID names its node")?;
-        let path = format!("/nodes/{node}/tasks/{upid}/status");
-        let ended = eventually(Duration::from_secs(30), || async {
-            let now = self.set.administrator.call("GET", &path, &[]).await?;
-            match (now["status"].as_str(), now["exitstatus"].as_str()) {
-                (Some("stopped"), Some("OK")) => Ok(()),
-                (Some("stopped"), how) => Err(NotYet::Never(format!("it ended with {how:?}"))),
-                (how, _) => Err(NotYet::because(format!("it is {how:?}"))),
-            }
-        });
-        ended.await.with_context(|| format!("wait for the task `{upid}`"))
     }
 
     fn workload(&self) -> Result<&'a Workload> {

@@ -183,57 +183,33 @@ const ADMITTED: &[Do] = &[Do::Workload(&[
     "validatingadmissionpolicybinding/broken-world",
 ])];
 
-const FORBIDS_NAMESPACES: &str = r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: { name: broken-world }
-spec:
-  failurePolicy: Fail
-  matchConstraints:
-    resourceRules:
-      - { apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [namespaces] }
-  validations:
-    - { expression: "!object.metadata.name.startsWith('oxmox-verify')", message: not in this world }
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: { name: broken-world }
-spec: { policyName: broken-world, validationActions: [Deny] }
-"#;
+/// An admission policy: API group, operations, resource, and what must hold of the object.
+macro_rules! forbids {
+    ($group:literal, $operations:literal, $resource:literal, $unless:literal) => {
+        concat!(
+            "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\n",
+            "metadata: { name: broken-world }\nspec:\n  failurePolicy: Fail\n  matchConstraints:\n    resourceRules:\n",
+            "      - { apiGroups: [\"",
+            $group,
+            "\"], apiVersions: [v1], operations: [",
+            $operations,
+            "], resources: [",
+            $resource,
+            "] }\n  validations:\n    - { expression: \"",
+            $unless,
+            "\", message: not in this world }\n---\n",
+            "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\n",
+            "metadata: { name: broken-world }\nspec: { policyName: broken-world, validationActions: [Deny] }\n",
+        )
+    };
+}
 
-const FORBIDS_PORTS: &str = r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: { name: broken-world }
-spec:
-  failurePolicy: Fail
-  matchConstraints:
-    resourceRules:
-      - { apiGroups: [networking.k8s.io], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [networkpolicies] }
-  validations:
-    - expression: "!(has(object.spec.ingress) && object.spec.ingress.exists(rule, has(rule.ports)))"
-      message: not in this world
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: { name: broken-world }
-spec: { policyName: broken-world, validationActions: [Deny] }
-"#;
-
-const FORBIDS_CHANGES: &str = r#"
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: { name: broken-world }
-spec:
-  failurePolicy: Fail
-  matchConstraints:
-    resourceRules:
-      - { apiGroups: [networking.k8s.io], apiVersions: [v1], operations: [UPDATE], resources: [networkpolicies] }
-  validations:
-    - { expression: "!has(object.spec.egress)", message: not in this world }
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: { name: broken-world }
-spec: { policyName: broken-world, validationActions: [Deny] }
-"#;
+const FORBIDS_NAMESPACES: &str =
+    forbids!("", "CREATE", "namespaces", "!object.metadata.name.startsWith('oxmox-verify')");
+const FORBIDS_PORTS: &str = forbids!(
+    "networking.k8s.io",
+    "CREATE, UPDATE",
+    "networkpolicies",
+    "!(has(object.spec.ingress) && object.spec.ingress.exists(rule, has(rule.ports)))"
+);
+const FORBIDS_CHANGES: &str = forbids!("networking.k8s.io", "UPDATE", "networkpolicies", "!has(object.spec.egress)");
